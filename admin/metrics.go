@@ -1,0 +1,111 @@
+package admin
+
+import (
+	"runtime/metrics"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// collector turns a Status into Prometheus metrics, read when they are asked for. Names that Kong's prometheus plugin
+// has too are Kong's. Kong: kong/plugins/prometheus/exporter.lua
+type collector struct{ status Status }
+
+var (
+	descRequests = prometheus.NewDesc("kong_http_requests_total",
+		"Requests by service, route and status.", []string{"service", "route", "code"}, nil)
+	descLatency = prometheus.NewDesc("kong_request_latency_seconds",
+		"Time from a request's first byte to the last byte of its answer.", nil, nil)
+	descKong = prometheus.NewDesc("kong_kong_latency_seconds",
+		"Time that the gateway took before it sent a request upstream.", nil, nil)
+	descUpstream = prometheus.NewDesc("kong_upstream_latency_seconds",
+		"Time from sending a request upstream to the head of its answer.", nil, nil)
+	descActive = prometheus.NewDesc("sidekong_requests_active",
+		"Requests under way.", nil, nil)
+	descConnections = prometheus.NewDesc("kong_nginx_connections_total",
+		"Connections of the proxy's listeners by state.", []string{"state"}, nil)
+	descCreated = prometheus.NewDesc("sidekong_spans_created_total",
+		"Spans handed to an exporter. Equals delivered + rejected + dropped + queued.", []string{"exporter", "endpoint"}, nil)
+	descExported = prometheus.NewDesc("sidekong_spans_exported_total",
+		"Spans that the receiver accepted.", []string{"exporter", "endpoint"}, nil)
+	descRejected = prometheus.NewDesc("sidekong_spans_rejected_total",
+		"Spans that the receiver refused.", []string{"exporter", "endpoint"}, nil)
+	descDropped = prometheus.NewDesc("sidekong_spans_dropped_total",
+		"Spans that were given up, by reason.", []string{"exporter", "endpoint", "reason"}, nil)
+	descQueued = prometheus.NewDesc("sidekong_exporter_queue_spans",
+		"Spans that wait for the receiver.", []string{"exporter", "endpoint"}, nil)
+	descQueuedBytes = prometheus.NewDesc("sidekong_exporter_queue_bytes",
+		"Size of the spans that wait for the receiver.", []string{"exporter", "endpoint"}, nil)
+	descPosts = prometheus.NewDesc("sidekong_exporter_posts_total",
+		"Posts to the receiver, tries included.", []string{"exporter", "endpoint"}, nil)
+	descRetries = prometheus.NewDesc("sidekong_exporter_retries_total",
+		"Posts that repeated an earlier one.", []string{"exporter", "endpoint"}, nil)
+	descFailing = prometheus.NewDesc("sidekong_exporter_last_post_failed",
+		"1 if the newest post failed; error says why.", []string{"exporter", "endpoint", "error"}, nil)
+	descConfig = prometheus.NewDesc("sidekong_configuration_last_reload_failed",
+		"1 if the newest configuration could not be used.", nil, nil)
+)
+
+// Describe says nothing: an unchecked collector may add a series whenever there is something to count.
+func (c *collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	histogram := func(d *prometheus.Desc, h Histogram) {
+		out <- prometheus.MustNewConstHistogram(d, h.Count, h.Sum, h.Buckets)
+	}
+	traffic := c.status.Traffic()
+	for _, r := range traffic.Requests {
+		counter(descRequests, r.Count, r.Service, r.Route, strconv.Itoa(r.Status))
+	}
+	histogram(descLatency, traffic.Request)
+	histogram(descKong, traffic.Kong)
+	histogram(descUpstream, traffic.Upstream)
+	gauge(descActive, float64(traffic.Active))
+	gauge(descConnections, float64(traffic.Connections.Accepted), "accepted")
+	gauge(descConnections, float64(traffic.Connections.Active), "active")
+	gauge(descConnections, float64(traffic.Connections.Idle), "waiting")
+	for _, e := range c.status.Exporters() {
+		counter(descCreated, e.Created, e.ID, e.Endpoint)
+		counter(descExported, e.Delivered, e.ID, e.Endpoint)
+		counter(descRejected, e.Rejected, e.ID, e.Endpoint)
+		for reason, n := range e.Dropped {
+			counter(descDropped, n, e.ID, e.Endpoint, reason)
+		}
+		gauge(descQueued, float64(e.Queued), e.ID, e.Endpoint)
+		gauge(descQueuedBytes, float64(e.QueuedBytes), e.ID, e.Endpoint)
+		counter(descPosts, e.Posts, e.ID, e.Endpoint)
+		counter(descRetries, e.Retries, e.ID, e.Endpoint)
+		failing := 0.0
+		if e.Failing {
+			failing = 1
+		}
+		gauge(descFailing, failing, e.ID, e.Endpoint, e.LastError)
+	}
+	broken := 0.0
+	if c.status.ConfigurationFault() != "" {
+		broken = 1
+	}
+	gauge(descConfig, broken)
+}
+
+// memory is what /status says of the process.
+func memory() map[string]any {
+	samples := []metrics.Sample{
+		{Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/total:bytes"},
+		{Name: "/sched/goroutines:goroutines"},
+	}
+	metrics.Read(samples)
+	return map[string]any{
+		"heap_bytes":  samples[0].Value.Uint64(),
+		"total_bytes": samples[1].Value.Uint64(),
+		"goroutines":  samples[2].Value.Uint64(),
+	}
+}

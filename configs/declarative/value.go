@@ -1,0 +1,148 @@
+package declarative
+
+import (
+	"fmt"
+	"math"
+
+	"sidekong/configs/entity"
+)
+
+// Bounds on one input. MaxBytes is for those who read it. A configuration of 10,000 routes has about 6 MiB and 400,000 values.
+const (
+	MaxBytes  = 64 << 20  // of text
+	maxValues = 4_000_000 // after aliases are expanded
+	maxDepth  = 100       // of lists and maps in each other
+)
+
+type shape uint8
+
+const (
+	scalarShape shape = iota
+	listShape
+	mapShape
+)
+
+// value is one value of an input and the place where it stands. An alias shares the value of its anchor, so values
+// form a graph without cycles and are read-only once they are made.
+type value struct {
+	at     Position
+	shape  shape
+	scalar any  // nil, bool, float64 or string
+	bare   bool // a scalar without quotes, which YAML may read as something other than text
+	items  []*value
+	fields []field
+	height int // of an anchored value: how deep it nests
+}
+
+type field struct {
+	name string
+	at   Position
+	val  *value
+}
+
+func (v *value) isNull() bool { return v == nil || v.shape == scalarShape && v.scalar == nil }
+
+// text is the value of a string, and false for anything else.
+func (v *value) text() (string, bool) {
+	if v == nil || v.shape != scalarShape {
+		return "", false
+	}
+	s, ok := v.scalar.(string)
+	return s, ok
+}
+
+func (v *value) field(name string) (field, bool) {
+	if v != nil {
+		for _, f := range v.fields {
+			if f.name == name {
+				return f, true
+			}
+		}
+	}
+	return field{}, false
+}
+
+func (v *value) get(name string) *value {
+	f, _ := v.field(name)
+	return f.val
+}
+
+func (v *value) names() []string {
+	names := make([]string, len(v.fields))
+	for i, f := range v.fields {
+		names[i] = f.name
+	}
+	return names
+}
+
+// plain is the value as entity.Object and its parts, all of it new.
+func (v *value) plain() any {
+	switch v.shape {
+	case listShape:
+		list := make([]any, len(v.items))
+		for i, item := range v.items {
+			list[i] = item.plain()
+		}
+		return list
+	case mapShape:
+		object := make(entity.Object, len(v.fields))
+		for _, f := range v.fields {
+			object[f.name] = f.val.plain()
+		}
+		return object
+	}
+	return v.scalar
+}
+
+// describe names what a value is, for messages.
+func (v *value) describe() string {
+	switch v.shape {
+	case listShape:
+		return "a list"
+	case mapShape:
+		return "a map"
+	}
+	switch v.scalar.(type) {
+	case nil:
+		return "null"
+	case bool:
+		return "a boolean"
+	case float64:
+		return "a number"
+	}
+	return "a string"
+}
+
+// expandedSize counts the values under v with every alias expanded. It takes a step for each value that was
+// written, however often aliases repeat it.
+func expandedSize(v *value, seen map[*value]int) int {
+	if n, ok := seen[v]; ok {
+		return n
+	}
+	n := 1
+	add := func(child *value) {
+		if c := expandedSize(child, seen); n > math.MaxInt-c {
+			n = math.MaxInt
+		} else {
+			n += c
+		}
+	}
+	for _, item := range v.items {
+		add(item)
+	}
+	for _, f := range v.fields {
+		add(f.val)
+	}
+	seen[v] = n
+	return n
+}
+
+// member and index extend a field's path.
+func member(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+func index(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }

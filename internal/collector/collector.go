@@ -1,0 +1,283 @@
+// Package collector is a receiver of OTLP traces over HTTP for tests: it decodes and keeps what it is sent, and
+// misbehaves when it is told to.
+package collector
+
+import (
+	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	collectorpb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+// maxBody bounds a request's body, as sent and as decompressed.
+const maxBody = 64 << 20
+
+// Span is a received span with what surrounds it.
+type Span struct {
+	*tracepb.Span
+	Resource map[string]any // attributes: string, bool, int64, float64, []byte, []any or map[string]any
+	Scope    string         // the instrumentation scope's name
+}
+
+// Attribute gives the value of an attribute in the types of Resource, or nil.
+func (s Span) Attribute(key string) any { return attributes(s.Attributes)[key] }
+
+// Request is a post as it came.
+type Request struct {
+	Method string
+	URI    string // as on the request line
+	Host   string
+	Header http.Header
+	Size   int   // bytes of the body as sent
+	Spans  int   // spans in it
+	Err    error // why the body could not be read or decoded
+	Time   time.Time
+}
+
+// Collector is a running receiver. Its methods may be called at once from several goroutines.
+type Collector struct {
+	address string
+	tls     *tls.Config // nil: plain HTTP
+
+	mu       sync.Mutex
+	server   *httptest.Server // nil while stopped
+	stop     context.CancelFunc
+	behave   Behaviour
+	spans    []Span
+	requests []Request
+	arrived  chan struct{} // closed and replaced at each arrival
+}
+
+// Start runs a collector on a loopback port until the test ends.
+func Start(t testing.TB) *Collector { return start(t, nil) }
+
+// StartTLS runs one that speaks HTTPS with config, which holds a certificate at least.
+func StartTLS(t testing.TB, config *tls.Config) *Collector { return start(t, config) }
+
+func start(t testing.TB, config *tls.Config) *Collector {
+	t.Helper()
+	c := &Collector{address: "127.0.0.1:0", tls: config, arrived: make(chan struct{})}
+	if err := c.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Stop)
+	return c
+}
+
+// URL is the address of the traces endpoint: http://127.0.0.1:PORT/v1/traces. Any other path works as well.
+func (c *Collector) URL() string {
+	scheme := "http"
+	if c.tls != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + c.address + "/v1/traces"
+}
+
+// Address is the host and port.
+func (c *Collector) Address() string { return c.address }
+
+// Stop closes the port and all connections: connecting is refused until Restart.
+func (c *Collector) Stop() {
+	c.mu.Lock()
+	server, stop := c.server, c.stop
+	c.server = nil
+	c.mu.Unlock()
+	if server != nil {
+		stop()
+		server.CloseClientConnections()
+		server.Close()
+	}
+}
+
+// Restart listens on the same port again. What was received is kept.
+func (c *Collector) Restart() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.server != nil {
+		return errors.New("restart collector: it is running")
+	}
+	listener, err := net.Listen("tcp", c.address)
+	if err != nil {
+		return fmt.Errorf("start collector: %w", err)
+	}
+	c.address = listener.Addr().String()
+	ctx, stop := context.WithCancel(context.Background())
+	server := &httptest.Server{Listener: listener, Config: &http.Server{
+		Handler:           http.HandlerFunc(c.serve),
+		ReadHeaderTimeout: 10 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ErrorLog:          discardLog,
+	}}
+	if c.tls != nil {
+		server.TLS = c.tls.Clone()
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
+	c.server, c.stop = server, stop
+	return nil
+}
+
+// Behave makes each further request meet b; nil: the collector behaves.
+func (c *Collector) Behave(b Behaviour) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.behave = b
+}
+
+// Spans are the accepted spans in the order of arrival.
+func (c *Collector) Spans() []Span {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.spans)
+}
+
+// Requests are all requests, those with a bad answer too, in the order of arrival.
+func (c *Collector) Requests() []Request {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.requests)
+}
+
+// Wait returns the spans as soon as n were accepted. The error says how many there are when the time is over.
+func (c *Collector) Wait(n int, timeout time.Duration) ([]Span, error) {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	for {
+		c.mu.Lock()
+		spans, arrived := slices.Clone(c.spans), c.arrived
+		c.mu.Unlock()
+		if len(spans) >= n {
+			return spans, nil
+		}
+		select {
+		case <-arrived:
+		case <-timer.C:
+			return spans, fmt.Errorf("wait for %d spans: %d after %v", n, len(spans), timeout)
+		}
+	}
+}
+
+func (c *Collector) serve(w http.ResponseWriter, r *http.Request) {
+	request := Request{Method: r.Method, URI: r.RequestURI, Host: r.Host, Header: r.Header.Clone(), Time: time.Now()}
+	body := &countingReader{r: http.MaxBytesReader(w, r.Body, maxBody)}
+	spans, err := decode(body, r.Header.Get("Content-Encoding"))
+	request.Size, request.Spans, request.Err = body.n, len(spans), err
+
+	c.mu.Lock()
+	c.requests = append(c.requests, request)
+	behave := c.behave
+	c.mu.Unlock()
+
+	answer := &answerWriter{ResponseWriter: w, spans: len(spans)}
+	if behave == nil || !behave(answer, r) {
+		if err != nil {
+			http.Error(answer, err.Error(), http.StatusBadRequest)
+		} else {
+			writeResponse(answer, &collectorpb.ExportTraceServiceResponse{})
+		}
+	}
+	if answer.status/100 == 2 {
+		c.accept(spans[min(answer.rejected, len(spans)):])
+	}
+}
+
+func (c *Collector) accept(spans []Span) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.spans = append(c.spans, spans...)
+	close(c.arrived)
+	c.arrived = make(chan struct{})
+}
+
+func decode(body io.Reader, encoding string) ([]Span, error) {
+	switch encoding {
+	case "":
+	case "gzip":
+		unzipped, err := gzip.NewReader(body)
+		if err != nil {
+			return nil, fmt.Errorf("read body: %w", err)
+		}
+		body = unzipped
+	default:
+		return nil, fmt.Errorf("read body: unknown encoding %q", encoding)
+	}
+	data, err := io.ReadAll(io.LimitReader(body, maxBody+1))
+	if err != nil {
+		return nil, fmt.Errorf("read body: %w", err)
+	}
+	if len(data) > maxBody {
+		return nil, errors.New("read body: too large")
+	}
+	var message collectorpb.ExportTraceServiceRequest
+	if err := proto.Unmarshal(data, &message); err != nil {
+		return nil, fmt.Errorf("decode body: %w", err)
+	}
+	var spans []Span
+	for _, resource := range message.ResourceSpans {
+		around := attributes(resource.Resource.GetAttributes())
+		for _, scope := range resource.ScopeSpans {
+			for _, span := range scope.Spans {
+				spans = append(spans, Span{Span: span, Resource: around, Scope: scope.Scope.GetName()})
+			}
+		}
+	}
+	return spans, nil
+}
+
+func attributes(pairs []*commonpb.KeyValue) map[string]any {
+	out := make(map[string]any, len(pairs))
+	for _, pair := range pairs {
+		out[pair.Key] = value(pair.Value)
+	}
+	return out
+}
+
+func value(v *commonpb.AnyValue) any {
+	switch v := v.GetValue().(type) {
+	case *commonpb.AnyValue_StringValue:
+		return v.StringValue
+	case *commonpb.AnyValue_BoolValue:
+		return v.BoolValue
+	case *commonpb.AnyValue_IntValue:
+		return v.IntValue
+	case *commonpb.AnyValue_DoubleValue:
+		return v.DoubleValue
+	case *commonpb.AnyValue_BytesValue:
+		return v.BytesValue
+	case *commonpb.AnyValue_ArrayValue:
+		out := []any{}
+		for _, element := range v.ArrayValue.GetValues() {
+			out = append(out, value(element))
+		}
+		return out
+	case *commonpb.AnyValue_KvlistValue:
+		return attributes(v.KvlistValue.GetValues())
+	}
+	return nil
+}
+
+type countingReader struct {
+	r io.Reader
+	n int
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += n
+	return n, err
+}

@@ -1,0 +1,138 @@
+package balancer
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"sidekong/configs/entity"
+	"sidekong/proxy/dns"
+)
+
+// target is one entity.Target with the addresses it has now.
+type target struct {
+	entity *entity.Target
+	host   string     // without brackets
+	ip     netip.Addr // valid where the target is an address
+	port   int
+
+	records []dns.Record  // nil before the first look-up and after a failed one
+	source  string        // the record type
+	err     error         // of the last look-up
+	due     time.Duration // when to look it up again
+
+	addresses []*address
+}
+
+// address is one place to connect to. What it is never changes; how it does is in *vitals, which outlives it when
+// names are looked up again and configurations are loaded anew.
+type address struct {
+	target   *target
+	ip       netip.Addr
+	port     int
+	hostname string
+	weight   float64
+	*vitals
+}
+
+// vitals are how an address does.
+type vitals struct {
+	down     atomic.Bool // kept out by the checks
+	inflight atomic.Int64
+	latency  ewma
+	health   health
+}
+
+func newTarget(e *entity.Target) (*target, error) {
+	host, port, err := net.SplitHostPort(e.Target)
+	if err != nil {
+		return nil, fmt.Errorf("target %q is not host:port", e.Target)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
+		return nil, fmt.Errorf("target %q has no valid port", e.Target)
+	}
+	t := &target{entity: e, host: host, port: int(n)}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		t.ip = ip.Unmap()
+		t.due = never
+		t.addresses = []*address{{
+			target: t, ip: t.ip, port: t.port, hostname: bracketed(t.ip), weight: float64(e.Weight), vitals: new(vitals),
+		}}
+	}
+	return t, nil
+}
+
+func bracketed(ip netip.Addr) string {
+	if ip.Is6() {
+		return "[" + ip.String() + "]"
+	}
+	return ip.String()
+}
+
+func (t *target) literal() bool { return t.ip.IsValid() }
+
+// build makes the addresses from the records. Those that were there before, in known, keep their vitals.
+//
+// Kong: kong/runloop/balancer/balancers.lua addAddress, setHostHeader
+func (t *target) build(up *entity.Upstream, known []*address) {
+	vital := make(map[netip.AddrPort]*vitals, len(known))
+	for _, a := range known {
+		vital[netip.AddrPortFrom(a.ip, uint16(a.port))] = a.vitals
+	}
+	records := t.records
+	if t.literal() {
+		records = []dns.Record{{IP: t.ip, Shares: 1}}
+	}
+	t.addresses = nil
+	seen := make(map[netip.AddrPort]bool, len(records))
+	for _, rec := range records {
+		a := &address{target: t, ip: rec.IP, port: t.port, hostname: t.host, weight: float64(t.entity.Weight)}
+		if rec.Port != 0 {
+			a.port = rec.Port
+		}
+		if rec.Weight != 0 {
+			a.weight = float64(rec.Weight) / float64(max(rec.Shares, 1))
+		}
+		if up.UseSRVName && rec.Name != "" {
+			a.hostname = rec.Name
+		}
+		if t.literal() {
+			a.hostname = bracketed(t.ip)
+		}
+		if up.HostHeader != "" {
+			a.hostname = up.HostHeader
+		}
+		key := netip.AddrPortFrom(a.ip, uint16(a.port))
+		if seen[key] {
+			continue
+		}
+		seen[key] = true
+		if a.vitals = vital[key]; a.vitals == nil {
+			a.vitals = new(vitals)
+		}
+		t.addresses = append(t.addresses, a)
+	}
+}
+
+// usable reports whether a may be picked for t now.
+func (a *address) usable(t *Tries) bool {
+	return !a.down.Load() && (t.n == 0 || !t.has(a))
+}
+
+// addrPort is a for logs.
+func (a *address) addrPort() string {
+	return net.JoinHostPort(a.ip.String(), strconv.Itoa(a.port))
+}
+
+// name is the name of a's target for the Host header of active checks and for reports.
+func (t *target) name() string {
+	if t.literal() {
+		return bracketed(t.ip)
+	}
+	return strings.TrimSuffix(t.host, ".")
+}

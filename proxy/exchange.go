@@ -1,0 +1,361 @@
+package proxy
+
+import (
+	"context"
+	"encoding/hex"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"sidekong/proxy/http1"
+	"sidekong/proxy/plugin"
+	"sidekong/proxy/router"
+	"sidekong/tracing"
+)
+
+// exchange is all state of one request. Its phases are methods, in this file in the order they run; forward.go goes
+// on where the request leaves. Each phase reports whether the request goes on; where it does not, it has been answered.
+//
+// An exchange is used again for a later request, so nothing that outlives ServeHTTP may point to it.
+type exchange struct {
+	gw      *Gateway
+	rt      *runtime
+	w       http.ResponseWriter
+	r       *http.Request
+	peer    *peer
+	arrived time.Time
+	target  string // request target in origin form, as sent
+	path    string // normalised
+
+	plugins *plugin.Chain
+	ctx     plugin.Context
+	match   router.Match
+	place   *place // what the matched route leads to; nil: no match
+
+	trace    *tracing.Trace
+	root     tracing.Span
+	reserved tracing.SpanID // of the next try's span
+
+	proxy   httputil.ReverseProxy
+	trip    http1.Trip
+	sent    []byte       // the request's body where it is short enough to be sent again
+	try     tracing.Span // the try in hand; the last one ends with the body
+	tries   int
+	reading tracing.Span // kong.read_body_from_upstream
+	body    responseBody
+	fault   error // why the answer is not whole
+
+	status         int // what the client got; 0: nothing yet
+	upstreamStatus int
+	left           time.Time // when the request was first sent upstream
+	answered       time.Time // when the answer's head was there
+}
+
+func newExchange(g *Gateway) *exchange {
+	x := &exchange{gw: g}
+	x.proxy = httputil.ReverseProxy{
+		Rewrite:        x.rewriteOutbound,
+		Transport:      x,
+		ModifyResponse: x.modifyResponse,
+		ErrorHandler:   x.handleError,
+		BufferPool:     copyBuffers,
+		ErrorLog:       discard,
+	}
+	return x
+}
+
+// start begins the exchange: identity, addresses, the root span.
+func (x *exchange) start(w http.ResponseWriter, r *http.Request, rt *runtime, at time.Time) {
+	g := x.gw
+	x.w, x.r, x.rt, x.arrived = w, r, rt, at
+	x.peer = g.peerOf(r)
+	x.target = router.OriginForm(r.RequestURI)
+	x.trace = g.options.Tracer.Start(at)
+	x.root = x.trace.StartSpanAt("kong", tracing.KindServer, tracing.Span{}, 0)
+
+	c := &x.ctx
+	c.Request, c.RequestID, c.Logger = r, newRequestID(), g.options.Logger
+	c.Peer, c.PeerTrusted = x.peer.addr.Addr(), x.peer.trusted
+	c.Client = g.clientOf(r, x.peer)
+	c.Scheme = "http"
+	if r.TLS != nil {
+		c.Scheme = "https"
+	}
+	c.Host = router.HostName(r.Host)
+	c.ForwardedURI = x.target
+	c.Trace, c.Root, c.Span = x.trace, x.root, x.root
+	x.plugins = rt.global
+	clearHopByHop(r.Header)
+}
+
+// newRequestID makes 32 hexadecimal digits, as nginx's $request_id.
+func newRequestID() string {
+	var raw [16]byte
+	var digits [32]byte
+	for i := range 2 {
+		v := rand.Uint64()
+		for j := range 8 {
+			raw[8*i+j] = byte(v >> (8 * j))
+		}
+	}
+	hex.Encode(digits[:], raw[:])
+	return string(digits[:])
+}
+
+// admit refuses what nginx refuses before Kong sees it.
+func (x *exchange) admit() bool {
+	r := x.r
+	if status := router.Refuse(r.Method, r.RequestURI, r.Host, r.ProtoAtLeast(1, 1)); status != 0 {
+		message := msgBadRequest
+		if status == http.StatusMethodNotAllowed {
+			message = msgNotAllowed
+		}
+		x.refuse(status, message, nil)
+		return false
+	}
+	var ok bool
+	if x.path, _, _, ok = router.Normalize(x.target); !ok {
+		x.refuse(http.StatusBadRequest, msgBadRequest, nil)
+		return false
+	}
+	if bound := x.gw.options.MaxBodySize; bound > 0 {
+		if r.ContentLength > bound {
+			x.refuse(http.StatusRequestEntityTooLarge, msgTooLarge, nil)
+			return false
+		}
+		if r.ContentLength < 0 {
+			r.Body = http.MaxBytesReader(x.w, r.Body, bound)
+		}
+	}
+	return true
+}
+
+// rewrite runs the global plugins that act before routing.
+func (x *exchange) rewrite() bool {
+	if !x.rt.rewrites {
+		return true
+	}
+	return x.ran(x.rt.global.Rewrite(&x.ctx))
+}
+
+// route finds the route and answers what Kong answers by itself. Kong: kong/runloop/handler.lua access.before
+func (x *exchange) route() bool {
+	var span tracing.Span
+	if x.trace.Has(tracing.Router) {
+		span = x.trace.StartSpan("kong.router", tracing.KindInternal, x.root)
+	}
+	x.reserve()
+	r, c := x.r, &x.ctx
+	request := router.Request{
+		Method: r.Method, Scheme: c.Scheme, Host: r.Host, Target: x.target, Path: x.path, Header: r.Header,
+		Port: x.peer.local, HTTP2: r.ProtoMajor == 2,
+	}
+	if r.TLS != nil {
+		request.SNI = r.TLS.ServerName
+	}
+	match, ok := x.rt.router.Match(&request)
+	if !ok {
+		span.SetStatus(tracing.StatusError, "")
+		span.End()
+		x.refuse(http.StatusNotFound, msgNoRoute, nil)
+		return false
+	}
+	span.End()
+	x.match = match
+	x.place = x.rt.places[match.Route]
+	c.Route, c.Service = match.Route, match.Service
+	if answer, ok := match.Answer(&request, x.forwardedProto(), x.forwardedHost()); ok && !x.gw.options.Untouched {
+		x.refuse(answer.Status, answer.Message, answer.Header)
+		return false
+	}
+	return true
+}
+
+// reserve makes the id of the span that the upstream will hang its own spans below, before that span begins.
+// Kong: kong/observability/tracing/instrumentation.lua precreate_balancer_span
+func (x *exchange) reserve() {
+	x.reserved = tracing.NewSpanID()
+	x.ctx.Outbound = x.reserved
+	if x.trace != nil && !x.trace.Has(tracing.Balancer) {
+		x.ctx.Outbound, x.ctx.OutboundIsRoot = x.root.ID(), true
+	}
+	x.ctx.OutboundIsRoot = x.ctx.OutboundIsRoot || x.trace == nil
+}
+
+// access runs the plugins of the route.
+func (x *exchange) access() bool {
+	x.plugins = x.place.chain
+	if !x.ran(x.plugins.Access(&x.ctx)) {
+		return false
+	}
+	if x.place.upstream == nil {
+		x.fail(http.StatusServiceUnavailable, msgNoService, nil)
+		return false
+	}
+	return true
+}
+
+// ran looks at how a phase of plugins ended.
+func (x *exchange) ran(err error) bool {
+	if err != nil {
+		x.gw.options.Logger.ErrorContext(x.r.Context(), "plugin fails", x.logAttrs("error", err)...)
+		x.fail(http.StatusInternalServerError, msgUnexpected, nil)
+		return false
+	}
+	if answer := x.ctx.Answer(); answer != nil {
+		x.answer(answer.Status, answer.Header, answer.Body, plugin.FromExit)
+		return false
+	}
+	return true
+}
+
+// refuse answers before the access phase: the global plugins see the answer, as in Kong.
+func (x *exchange) refuse(status int, message string, header http.Header) {
+	x.plugins = x.rt.global
+	x.plugins.Skip(&x.ctx)
+	x.fail(status, message, header)
+}
+
+// fail answers with Kong's error page.
+func (x *exchange) fail(status int, message string, header http.Header) {
+	page, body := errorPage(x.r, status, message, x.ctx.RequestID)
+	for name, values := range header {
+		page[name] = values
+	}
+	if message == "" { // a bare redirect
+		delete(page, "Content-Type")
+		body = nil
+	}
+	x.answer(status, page, body, plugin.FromError)
+}
+
+// answer sends an answer that no upstream gave.
+func (x *exchange) answer(status int, header http.Header, body []byte, source plugin.Source) {
+	h := x.w.Header()
+	for name, values := range header {
+		h[http.CanonicalHeaderKey(name)] = values
+	}
+	if body != nil && h["Content-Length"] == nil {
+		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
+	x.answered = time.Now()
+	x.ctx.Response = plugin.Response{Status: status, Header: h, Source: source}
+	if err := x.plugins.FilterHeader(&x.ctx); err != nil {
+		x.abort(err)
+	}
+	x.addOwnHeaders(h, false)
+	if x.plugins.FiltersBody() {
+		filtered, err := x.plugins.FilterBody(&x.ctx, body, true)
+		if err != nil {
+			x.abort(err)
+		}
+		body = filtered
+	}
+	x.status = x.ctx.Response.Status
+	x.w.WriteHeader(x.status)
+	if _, err := x.w.Write(body); err != nil && err != http.ErrBodyNotAllowed {
+		x.fault = err
+	}
+}
+
+// abort closes the connection without an answer, as Kong does when a plugin fails after the answer has begun.
+func (x *exchange) abort(err error) {
+	x.fault = err
+	x.gw.options.Logger.Error("plugin fails", x.logAttrs("error", err)...)
+	panic(http.ErrAbortHandler)
+}
+
+// finish ends the request, however it went: it also runs while the handler panics.
+func (x *exchange) finish() {
+	x.endBody()
+	if x.status == 0 {
+		x.status = statusClientClosed
+	}
+	if x.root.Recording() {
+		x.describeRoot()
+		x.root.End()
+	}
+	x.plugins.Log(&x.ctx)
+	x.debugSpans()
+	x.gw.stats.count(x)
+	x.trace.Release()
+	x.ctx.Reset()
+	x.rt.release()
+	*x = exchange{gw: x.gw, proxy: x.proxy, ctx: x.ctx}
+	x.gw.exchanges.Put(x)
+}
+
+// logAttrs are the attributes of every log record of this request, with further ones.
+func (x *exchange) logAttrs(more ...any) []any {
+	attrs := append(more, "request_id", x.ctx.RequestID)
+	if id := x.trace.ID(); id.IsValid() {
+		attrs = append(attrs, "trace_id", id.String())
+	}
+	return attrs
+}
+
+// debugSpans writes the record of the request that Kong writes at debug level.
+// Kong: kong/observability/tracing/instrumentation.lua runloop_log_after
+func (x *exchange) debugSpans() {
+	logger := x.gw.options.Logger
+	if x.trace == nil || !logger.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
+	var spans strings.Builder
+	for i := range x.trace.Len() {
+		record := x.trace.Record(i)
+		spans.WriteString("\nSpan #" + strconv.Itoa(i+1) + " name=" + record.Name)
+		if record.Ended {
+			spans.WriteString(" duration=" + strconv.FormatFloat(float64(record.End-record.Start)/1e6, 'f', 6, 64) + "ms")
+		}
+		separator := " attributes={"
+		for attr := range x.trace.Attrs(i) {
+			spans.WriteString(separator + strconv.Quote(attr.Key) + ":" + attr.Value.String())
+			separator = ","
+		}
+		if separator == "," {
+			spans.WriteByte('}')
+		}
+	}
+	logger.Debug("collected "+strconv.Itoa(x.trace.Len())+" spans: "+spans.String(), x.logAttrs("status", x.status)...)
+}
+
+// clientOf finds who asks: the peer, or what a trusted peer says in the real-IP header.
+// nginx: ngx_http_realip_module, ngx_http_get_forwarded_addr
+func (g *Gateway) clientOf(r *http.Request, p *peer) netip.Addr {
+	if !p.trusted || g.options.RealIPHeader == "" {
+		return p.addr.Addr()
+	}
+	values := r.Header[g.options.RealIPHeader]
+	client := p.addr.Addr()
+	for i := len(values) - 1; i >= 0; i-- {
+		parts := strings.Split(values[i], ",")
+		for j := len(parts) - 1; j >= 0; j-- {
+			addr, ok := parseClient(strings.TrimSpace(parts[j]))
+			if !ok {
+				return client
+			}
+			client = addr
+			if !g.options.RealIPRecursive || !contains(g.options.TrustedIPs, addr) {
+				return client
+			}
+		}
+	}
+	return client
+}
+
+// parseClient reads an address with or without a port.
+func parseClient(text string) (netip.Addr, bool) {
+	if addr, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
+		return addr.Unmap().WithZone(""), true
+	}
+	if ap, err := netip.ParseAddrPort(text); err == nil {
+		return ap.Addr().Unmap().WithZone(""), true
+	}
+	return netip.Addr{}, false
+}

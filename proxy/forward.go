@@ -1,0 +1,302 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"sidekong/proxy/dns"
+	"sidekong/proxy/http1"
+	"sidekong/proxy/plugin"
+	"sidekong/tracing"
+)
+
+// maxReplay bounds the request bodies that are held in memory so that they can be sent again to another target, in
+// bytes. A longer body, and one whose length is not declared, is sent once.
+const maxReplay = 16 << 10
+
+// discard is ReverseProxy's log: what it would write there is in the spans and in our own log.
+var discard = log.New(io.Discard, "", 0)
+
+// copyBuffers are what bodies are copied through.
+var copyBuffers = &bufferPool{}
+
+type bufferPool struct{ pool sync.Pool }
+
+func (p *bufferPool) Get() []byte {
+	if b, ok := p.pool.Get().(*[32 << 10]byte); ok {
+		return b[:]
+	}
+	return make([]byte, 32<<10)
+}
+
+func (p *bufferPool) Put(b []byte) { p.pool.Put((*[32 << 10]byte)(b)) }
+
+// forward sends the request upstream and its answer back. ReverseProxy calls the methods below in their order.
+func (x *exchange) forward() {
+	if err := x.holdBody(); err != nil {
+		x.handleError(x.w, x.r, err)
+		return
+	}
+	x.proxy.ServeHTTP(x.w, x.r)
+}
+
+// holdBody reads a short body, so that it can be sent more than once.
+func (x *exchange) holdBody() error {
+	if x.r.ContentLength <= 0 || x.r.ContentLength > maxReplay || x.place.upstream.retries == 0 {
+		return nil
+	}
+	x.sent = make([]byte, x.r.ContentLength)
+	if _, err := io.ReadFull(x.r.Body, x.sent); err != nil {
+		return &http1.Error{Phase: http1.Body, Err: err}
+	}
+	return nil
+}
+
+// rewriteOutbound makes the upstream request of the client's. ReverseProxy has cloned it and removed the hop-by-hop
+// and forwarding headers.
+func (x *exchange) rewriteOutbound(pr *httputil.ProxyRequest) {
+	out := pr.Out
+	up := x.place.upstream
+	out.URL = &url.URL{Scheme: up.scheme}
+	if x.sent != nil {
+		out.Body, out.GetBody = nil, nil // each try sets its own
+	}
+	x.setForwarded(out.Header)
+	if x.gw.options.Untouched {
+		x.trip.Target, out.Host = x.target, x.r.Host
+		return
+	}
+	x.trip.Target, out.Host = x.match.UpstreamPath(), x.match.UpstreamHost(x.r.Host)
+	if mark := strings.IndexByte(x.target, '?'); mark >= 0 {
+		x.trip.Target += x.target[mark:]
+	}
+}
+
+// RoundTrip is the loop over the tries: pick and resolve an address, send, and where that fails before there is an
+// answer, go round. Only the last failure is returned.
+func (x *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
+	for {
+		x.tries++
+		address, err := x.resolve(req.Context())
+		if err != nil {
+			return nil, err
+		}
+		res, err := x.send(req, address)
+		if err == nil {
+			return res, nil
+		}
+		if !x.mayRetry(req, err) {
+			return nil, err
+		}
+		if req, err = x.nextTry(req); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// resolve finds the address to connect to now. Kong: kong/runloop/balancer/init.lua execute
+func (x *exchange) resolve(ctx context.Context) (dns.Address, error) {
+	up := x.place.upstream
+	var span tracing.Span
+	if x.trace.Has(tracing.DNSQuery) {
+		span = x.trace.StartSpan("kong.dns", tracing.KindClient, x.root)
+		span.SetString("dns.record.domain", up.service.Host)
+		span.SetInt("dns.record.port", int64(up.service.Port))
+	}
+	address, err := x.gw.options.Resolver.Resolve(ctx, up.service.Host, up.service.Port)
+	if err != nil {
+		span.RecordError(err.Error())
+		span.SetStatus(tracing.StatusError, "")
+		span.End()
+		if ctx.Err() != nil {
+			return address, ctx.Err()
+		}
+		if errors.Is(err, dns.ErrNotFound) {
+			return address, &failure{status: http.StatusServiceUnavailable, message: msgNameResolution, cause: err}
+		}
+		return address, &failure{status: http.StatusInternalServerError, message: err.Error(), cause: err}
+	}
+	if span.Recording() {
+		span.SetString("dns.record.ip", address.IP.String())
+		span.End()
+	}
+	return address, nil
+}
+
+// send makes one try. Its span stays open when there is an answer: it ends with the answer's body.
+func (x *exchange) send(req *http.Request, address dns.Address) (*http.Response, error) {
+	up := x.place.upstream
+	begun := time.Now()
+	if x.left.IsZero() {
+		x.left = begun
+	}
+	if x.trace.Has(tracing.Balancer) {
+		x.try = x.trace.StartReserved("kong.balancer", tracing.KindClient, x.root, x.trace.At(begun), x.reserved)
+		x.describeTry(address)
+	}
+	req.URL.Host = net.JoinHostPort(address.IP.String(), strconv.Itoa(address.Port))
+	if x.sent != nil {
+		req.Body = io.NopCloser(bytes.NewReader(x.sent))
+	}
+	x.trip.ConnectTimeout, x.trip.WriteTimeout, x.trip.ReadTimeout = up.connect, up.write, up.read
+	res, err := up.transport.Do(req, &x.trip)
+	if err != nil {
+		x.describeFailure(err)
+		return nil, err
+	}
+	x.upstreamStatus = res.StatusCode
+	x.describeTrip(begun)
+	return res, nil
+}
+
+// mayRetry decides whether a failed try is followed by another.
+// nginx: proxy_next_upstream error timeout (Kong's setting), and its rule for methods that are not idempotent.
+func (x *exchange) mayRetry(req *http.Request, err error) bool {
+	if x.tries > x.place.upstream.retries || req.Context().Err() != nil {
+		return false
+	}
+	var fault *http1.Error
+	if !errors.As(err, &fault) || fault.Phase == http1.Prepare || fault.Phase == http1.Body {
+		return false
+	}
+	if x.trip.BodyTouched && x.sent == nil {
+		return false
+	}
+	return !x.trip.Wrote || idempotent(req.Method)
+}
+
+// idempotent reports whether a method may be sent again after the upstream may have seen it. RFC 9110, 9.2.2
+func idempotent(method string) bool {
+	switch method {
+	case http.MethodPost, http.MethodPatch, "LOCK":
+		return false
+	default:
+		return true
+	}
+}
+
+// nextTry makes the request of the next try. The last one's may still be in use by the transport.
+func (x *exchange) nextTry(req *http.Request) (*http.Request, error) {
+	next := *req
+	address := *req.URL
+	next.URL = &address
+	next.Header = req.Header.Clone()
+	x.trip = http1.Trip{Target: x.trip.Target}
+	x.reserved = tracing.NewSpanID()
+	if !x.ctx.OutboundIsRoot {
+		x.ctx.Outbound = x.reserved
+	}
+	x.ctx.Request.Header, next.Header = next.Header, x.ctx.Request.Header
+	err := x.plugins.Balance(&x.ctx)
+	x.ctx.Request.Header, next.Header = next.Header, x.ctx.Request.Header
+	if err != nil {
+		return nil, &failure{status: http.StatusInternalServerError, message: msgUnexpected, cause: err}
+	}
+	return &next, nil
+}
+
+// modifyResponse sees the upstream's answer before its head goes to the client.
+func (x *exchange) modifyResponse(res *http.Response) error {
+	x.answered = time.Now()
+	x.ctx.Response = plugin.Response{Status: res.StatusCode, Header: res.Header, Source: plugin.FromService}
+	if err := x.plugins.FilterHeader(&x.ctx); err != nil {
+		res.Body.Close()
+		x.abort(err)
+	}
+	res.StatusCode = x.ctx.Response.Status
+	x.status = res.StatusCode
+	x.addOwnHeaders(res.Header, true)
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		return nil // the connection is handed over; its end is the handler's
+	}
+	x.body = responseBody{x: x, source: res.Body}
+	res.Body = &x.body
+	return nil
+}
+
+// handleError answers when there is no answer from upstream.
+func (x *exchange) handleError(_ http.ResponseWriter, r *http.Request, err error) {
+	x.fault = err
+	if r.Context().Err() != nil {
+		x.status = statusClientClosed
+		panic(http.ErrAbortHandler)
+	}
+	why := classify(err)
+	if why.status >= 500 {
+		x.gw.options.Logger.Warn("upstream fails", x.logAttrs("service", x.ctx.Service.Name, "status", why.status, "tries", x.tries, "error", err)...)
+	}
+	x.fail(why.status, why.message, nil)
+}
+
+// classify says which status and message an error means.
+func classify(err error) *failure {
+	var known *failure
+	if errors.As(err, &known) {
+		return known
+	}
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return &failure{status: http.StatusRequestEntityTooLarge, message: msgTooLarge, cause: err}
+	}
+	var fault *http1.Error
+	if errors.As(err, &fault) && fault.Phase == http1.Body {
+		return &failure{status: http.StatusBadRequest, message: msgBadRequest, cause: err}
+	}
+	var timeout interface{ Timeout() bool }
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return &failure{status: http.StatusGatewayTimeout, message: msgTimeout, cause: err}
+	}
+	return &failure{status: http.StatusBadGateway, message: msgBadGateway, cause: err}
+}
+
+// responseBody is the upstream's body on its way to the client.
+type responseBody struct {
+	x      *exchange
+	source io.ReadCloser
+	ended  bool
+}
+
+func (b *responseBody) Read(p []byte) (int, error) {
+	n, err := b.source.Read(p)
+	if err != nil && !b.ended {
+		b.ended = true
+		b.x.reading.End()
+		if !errors.Is(err, io.EOF) {
+			b.x.bodyFailed(err)
+		}
+	}
+	return n, err
+}
+
+func (b *responseBody) Close() error { return b.source.Close() }
+
+// bodyFailed notes that the upstream's body broke off.
+func (x *exchange) bodyFailed(err error) {
+	if x.r.Context().Err() != nil {
+		return // because the client went away
+	}
+	x.fault = err
+	x.try.RecordError(err.Error())
+	x.try.SetStatus(tracing.StatusError, "")
+}
+
+// endBody ends what lasts as long as the answer's body.
+func (x *exchange) endBody() {
+	if x.trace == nil {
+		return
+	}
+	now := x.trace.Now()
+	x.reading.EndAt(now)
+	x.try.EndAt(now)
+}

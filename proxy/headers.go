@@ -1,0 +1,211 @@
+package proxy
+
+import (
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"sidekong/proxy/router"
+)
+
+// ServerToken names the gateway in Via and Server. cmd sets its version once, before any gateway is made.
+var ServerToken = "sidekong"
+
+// clearHopByHop removes what concerns the client's connection alone, before plugins see the headers. ReverseProxy
+// does so once more, but after the plugins: a client that names traceparent in Connection would strip ours.
+// An upgrade to WebSocket stays, no other does, as in Kong. Kong: kong/runloop/handler.lua access.after
+func clearHopByHop(h http.Header) {
+	websocket := false
+	if upgrade := h["Upgrade"]; upgrade != nil {
+		websocket = len(upgrade) == 1 && strings.EqualFold(upgrade[0], "websocket")
+		if !websocket {
+			delete(h, "Upgrade")
+		}
+	}
+	connection := h["Connection"]
+	if connection == nil {
+		if websocket {
+			delete(h, "Upgrade") // without Connection: Upgrade it is none
+		}
+		return
+	}
+	upgrades := false
+	for _, line := range connection {
+		if line == "keep-alive" || line == "close" {
+			continue
+		}
+		for name := range strings.SplitSeq(line, ",") {
+			name = http.CanonicalHeaderKey(strings.TrimSpace(name))
+			if name == "Upgrade" {
+				upgrades = true
+				continue
+			}
+			if name != "Te" {
+				delete(h, name)
+			}
+		}
+	}
+	delete(h, "Connection")
+	switch {
+	case websocket && upgrades:
+		h["Connection"] = []string{"Upgrade"}
+	case websocket:
+		delete(h, "Upgrade")
+	}
+}
+
+// setForwarded writes what tells the upstream about the client. Kong: kong/runloop/handler.lua access.before
+func (x *exchange) setForwarded(out http.Header) {
+	in := x.r.Header
+	c := &x.ctx
+	peer := x.peer.addr.Addr().String()
+	client := peer
+	if c.Client != x.peer.addr.Addr() {
+		client = c.Client.String()
+	}
+	if previous := in["X-Forwarded-For"]; len(previous) > 0 {
+		out["X-Forwarded-For"] = []string{strings.Join(previous, ", ") + ", " + peer}
+	} else {
+		out["X-Forwarded-For"] = []string{client}
+	}
+	out["X-Real-Ip"] = []string{client}
+	out["X-Forwarded-Proto"] = []string{x.forwardedProto()}
+	out["X-Forwarded-Host"] = []string{x.forwardedHost()}
+	out["X-Forwarded-Port"] = []string{x.forwardedPort()}
+	path, prefix := "", ""
+	if x.peer.trusted {
+		path, prefix = first(in, "X-Forwarded-Path"), first(in, "X-Forwarded-Prefix")
+	}
+	if path == "" {
+		path = router.ForwardedPath(x.target)
+	}
+	if prefix == "" {
+		prefix = x.match.ForwardedPrefix()
+	}
+	out["X-Forwarded-Path"] = []string{path}
+	if prefix != "" {
+		out["X-Forwarded-Prefix"] = []string{prefix}
+	} else {
+		delete(out, "X-Forwarded-Prefix")
+	}
+	out["Via"] = []string{via(in["Via"], httpVersion(x.r.ProtoMajor, x.r.ProtoMinor))}
+	if x.gw.options.UpstreamRequestID {
+		out["X-Kong-Request-Id"] = []string{c.RequestID}
+	}
+	delete(out, "Proxy") // never an environment variable of a CGI program behind us
+}
+
+func first(h http.Header, name string) string {
+	if values := h[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
+// forwardedProto is the scheme that the client used, as far as a trusted peer knows.
+func (x *exchange) forwardedProto() string {
+	if x.peer.trusted {
+		if proto := first(x.r.Header, "X-Forwarded-Proto"); proto != "" {
+			return proto
+		}
+	}
+	return x.ctx.Scheme
+}
+
+func (x *exchange) forwardedHost() string {
+	if x.peer.trusted {
+		if host := first(x.r.Header, "X-Forwarded-Host"); host != "" {
+			return host
+		}
+	}
+	return x.ctx.Host
+}
+
+func (x *exchange) forwardedPort() string {
+	if x.peer.trusted {
+		if port := first(x.r.Header, "X-Forwarded-Port"); port != "" {
+			return port
+		}
+	}
+	if _, port, err := net.SplitHostPort(x.r.Host); err == nil && port != "" {
+		return port
+	}
+	if mapped, ok := x.gw.options.PortMaps[x.peer.local]; ok {
+		return strconv.Itoa(mapped)
+	}
+	return strconv.Itoa(x.peer.local)
+}
+
+func via(previous []string, version string) string {
+	own := version + " " + ServerToken
+	if len(previous) > 0 {
+		return strings.Join(previous, ", ") + ", " + own
+	}
+	return own
+}
+
+// httpVersion writes a version as Via does: 1.0, 1.1, 2.
+func httpVersion(major, minor int) string {
+	if major >= 2 {
+		return strconv.Itoa(major)
+	}
+	return strconv.Itoa(major) + "." + strconv.Itoa(minor)
+}
+
+// addOwnHeaders adds the gateway's headers to an answer. Kong: kong/runloop/handler.lua header_filter.after
+func (x *exchange) addOwnHeaders(h http.Header, proxied bool) {
+	headers := x.gw.options.Headers
+	if proxied {
+		if headers.Has(HeaderUpstreamStatus) {
+			h["X-Kong-Upstream-Status"] = []string{strconv.Itoa(x.upstreamStatus)}
+		}
+		if headers.Has(HeaderUpstreamLatency) {
+			h["X-Kong-Upstream-Latency"] = []string{milliseconds(x.answered.Sub(x.left))}
+		}
+		if headers.Has(HeaderProxyLatency) {
+			h["X-Kong-Proxy-Latency"] = []string{milliseconds(x.left.Sub(x.arrived))}
+		}
+		if headers.Has(HeaderVia) {
+			h["Via"] = []string{via(h["Via"], x.place.upstream.version)}
+		}
+		if headers.Has(HeaderServer) && h["Server"] == nil {
+			h["Server"] = []string{ServerToken}
+		}
+	} else {
+		if headers.Has(HeaderResponseLatency) {
+			h["X-Kong-Response-Latency"] = []string{milliseconds(x.answered.Sub(x.arrived))}
+		}
+		if headers.Has(HeaderServer) {
+			h["Server"] = []string{ServerToken}
+		}
+	}
+	if headers.Has(HeaderRequestID) {
+		h["X-Kong-Request-Id"] = []string{x.ctx.RequestID}
+	}
+	if x.gw.options.AllowDebugHeader && first(x.r.Header, "Kong-Debug") == "1" {
+		x.addDebugHeaders(h)
+	}
+	if x.gw.draining.Load() && x.r.ProtoMajor == 1 {
+		h["Connection"] = []string{"close"}
+	}
+}
+
+// addDebugHeaders names what matched. Kong: kong/runloop/handler.lua, kong.conf allow_debug_header
+func (x *exchange) addDebugHeaders(h http.Header) {
+	if route := x.ctx.Route; route != nil {
+		h["Kong-Route-Id"] = []string{route.ID}
+		if route.Name != "" {
+			h["Kong-Route-Name"] = []string{route.Name}
+		}
+	}
+	if service := x.ctx.Service; service != nil {
+		h["Kong-Service-Id"] = []string{service.ID}
+		if service.Name != "" {
+			h["Kong-Service-Name"] = []string{service.Name}
+		}
+	}
+}
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(max(d.Milliseconds(), 0), 10) }

@@ -1,0 +1,53 @@
+package http1
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+)
+
+// Phase is the part of a request in which it failed.
+type Phase string
+
+const (
+	Prepare Phase = "prepare request"   // the request cannot be sent as it is: the caller's fault
+	Body    Phase = "read request body" // the request's own body failed or did not have its declared length
+	Connect Phase = "connect"
+	Write   Phase = "write request"
+	Read    Phase = "read answer" // headers or body
+)
+
+// Error says in which phase a request failed and why. Read errors of an answer's
+// body are Errors too.
+type Error struct {
+	Phase Phase
+	Err   error
+}
+
+func (e *Error) Error() string { return string(e.Phase) + ": " + e.Err.Error() }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Timeout says whether the time of the phase ran out. It makes Error a [net.Error] in
+// effect and answers for all phases.
+func (e *Error) Timeout() bool {
+	if errors.Is(e.Err, os.ErrDeadlineExceeded) || errors.Is(e.Err, context.DeadlineExceeded) {
+		return true
+	}
+	var ne net.Error
+	return errors.As(e.Err, &ne) && ne.Timeout()
+}
+
+// Temporary is there for [net.Error] only.
+func (e *Error) Temporary() bool { return e.Timeout() }
+
+var (
+	// ErrHeaderTooLarge is the cause of an Error of phase Read where the head of
+	// an answer exceeded Transport.MaxResponseHeaderBytes.
+	ErrHeaderTooLarge = errors.New("answer's headers exceed the limit")
+
+	errBodyClosed    = errors.New("http1: read on closed answer body")
+	errEarlyUpgrade  = errors.New("upstream switched protocols before it had the request")
+	errNothingToRead = errors.New("connection closed before an answer")
+)

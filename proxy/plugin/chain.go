@@ -1,0 +1,367 @@
+package plugin
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"slices"
+
+	"sidekong/configs/entity"
+	"sidekong/tracing"
+)
+
+// Plan is all instances of one configuration, made into chains.
+type Plan struct {
+	steps     []*kind // by priority
+	instances []Instance
+}
+
+// kind is one plugin with all its instances.
+type kind struct {
+	def   *Definition
+	names phaseNames
+	all   []*bound
+}
+
+// bound is one instance with the phases that it has.
+type bound struct {
+	config       *entity.Plugin
+	instance     Instance
+	rewriter     Rewriter
+	accessor     Accessor
+	balancer     Balancer
+	headerFilter HeaderFilter
+	bodyFilter   BodyFilter
+	logger       Logger
+}
+
+// phaseNames are the names of the spans of a plugin's phases.
+type phaseNames struct{ rewrite, access, headerFilter string }
+
+// NewPlan makes the instances of the enabled plugins in configs. Those that registry does not run are left out. On an
+// error what was made is closed again.
+func NewPlan(registry *Registry, configs []*entity.Plugin) (*Plan, error) {
+	plan := &Plan{}
+	kinds := map[string]*kind{}
+	for _, config := range configs {
+		def, ok := registry.Lookup(config.Name)
+		if !config.Enabled || !ok || def.New == nil {
+			continue
+		}
+		instance, err := def.New(config)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("plugin %s (%s): %w", config.Name, config.ID, err), plan.Close())
+		}
+		plan.instances = append(plan.instances, instance)
+		k := kinds[config.Name]
+		if k == nil {
+			k = &kind{def: def, names: phaseNames{
+				rewrite:      "kong.rewrite.plugin." + def.Name,
+				access:       "kong.access.plugin." + def.Name,
+				headerFilter: "kong.header_filter.plugin." + def.Name,
+			}}
+			kinds[config.Name] = k
+			plan.steps = append(plan.steps, k)
+		}
+		k.all = append(k.all, bind(config, instance))
+	}
+	// Kong: kong/db/dao/plugins.lua sort_by_handler_priority: equal priorities run by name, the later name first.
+	slices.SortFunc(plan.steps, func(a, b *kind) int {
+		return cmp.Or(cmp.Compare(b.def.Priority, a.def.Priority), cmp.Compare(b.def.Name, a.def.Name))
+	})
+	return plan, nil
+}
+
+func bind(config *entity.Plugin, instance Instance) *bound {
+	b := &bound{config: config, instance: instance}
+	b.rewriter, _ = instance.(Rewriter)
+	b.accessor, _ = instance.(Accessor)
+	b.balancer, _ = instance.(Balancer)
+	b.headerFilter, _ = instance.(HeaderFilter)
+	b.bodyFilter, _ = instance.(BodyFilter)
+	b.logger, _ = instance.(Logger)
+	return b
+}
+
+// Close closes the instances that have something to close.
+func (p *Plan) Close() error {
+	var errs []error
+	for _, instance := range p.instances {
+		if closer, ok := instance.(io.Closer); ok {
+			errs = append(errs, closer.Close())
+		}
+	}
+	p.instances = nil
+	return errors.Join(errs...)
+}
+
+// Chain is what runs for the requests of one route (or of none), by priority. It is read-only.
+type Chain struct {
+	steps        []step
+	bodyFilters  bool
+	perConsumer  bool
+	hasBalancers bool
+}
+
+type step struct {
+	names      *phaseNames
+	plain      *bound            // without a consumer; nil: none applies
+	byConsumer map[string]*bound // consumer id → more specific instance
+}
+
+// Chain compiles what runs for a route and its service. Both may be nil: then it is what runs for requests that no
+// route matched.
+func (p *Plan) Chain(route *entity.Route, service *entity.Service) *Chain {
+	chain := &Chain{}
+	for _, k := range p.steps {
+		s := step{names: &k.names}
+		best := map[string]int{} // consumer id ("" = any) → precedence so far
+		for _, b := range k.all {
+			rank, ok := precedence(b.config, route, service)
+			if !ok || !serves(b.config, route) {
+				continue
+			}
+			consumer := ""
+			if b.config.Consumer != nil {
+				consumer = b.config.Consumer.ID
+			}
+			if known, ok := best[consumer]; ok && known >= rank {
+				continue
+			}
+			best[consumer] = rank
+			if consumer == "" {
+				s.plain = b
+				continue
+			}
+			if s.byConsumer == nil {
+				s.byConsumer = map[string]*bound{}
+			}
+			s.byConsumer[consumer] = b
+		}
+		if s.plain == nil && s.byConsumer == nil {
+			continue
+		}
+		chain.steps = append(chain.steps, s)
+		chain.perConsumer = chain.perConsumer || s.byConsumer != nil
+		for _, b := range s.every() {
+			chain.bodyFilters = chain.bodyFilters || b.bodyFilter != nil
+			chain.hasBalancers = chain.hasBalancers || b.balancer != nil
+		}
+	}
+	return chain
+}
+
+func (s *step) every() []*bound {
+	var all []*bound
+	if s.plain != nil {
+		all = append(all, s.plain)
+	}
+	for _, b := range s.byConsumer {
+		all = append(all, b)
+	}
+	return all
+}
+
+// precedence ranks an instance's scope for a route and service; ok is false where it doesn't apply. An instance for a
+// consumer outranks every one without, since the caller keeps those apart.
+// Kong: kong/runloop/plugins_iterator.lua lookup_cfg
+func precedence(config *entity.Plugin, route *entity.Route, service *entity.Service) (rank int, ok bool) {
+	if config.Route != nil {
+		if route == nil || route.ID != config.Route.ID {
+			return 0, false
+		}
+		rank += 2
+	}
+	if config.Service != nil {
+		if service == nil || service.ID != config.Service.ID {
+			return 0, false
+		}
+		rank++
+	}
+	return rank, true
+}
+
+// serves reports whether the plugin's protocols have one in common with the route's.
+func serves(config *entity.Plugin, route *entity.Route) bool {
+	if route == nil {
+		return true
+	}
+	return slices.ContainsFunc(route.Protocols, func(p string) bool { return slices.Contains(config.Protocols, p) })
+}
+
+// FiltersBody reports whether anything wants the answer's body.
+func (c *Chain) FiltersBody() bool { return c.bodyFilters }
+
+// Rewrites reports whether anything has a rewrite phase.
+func (c *Chain) Rewrites() bool {
+	return slices.ContainsFunc(c.steps, func(s step) bool { return s.plain != nil && s.plain.rewriter != nil })
+}
+
+// Rewrite runs the rewrite phase of a global chain. It stops at an exit or an error.
+func (c *Chain) Rewrite(ctx *Context) (err error) {
+	defer recovered(ctx, &err)
+	ctx.use(c)
+	for i := range c.steps {
+		b := c.steps[i].plain
+		if b == nil || b.rewriter == nil {
+			continue
+		}
+		ctx.begin(i, tracing.PluginRewrite, c.steps[i].names.rewrite)
+		err := b.rewriter.Rewrite(ctx)
+		ctx.end(err)
+		if err != nil || ctx.answer != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Access chooses the instance of every plugin, by the consumer as far as it is known when its turn comes, and runs
+// the access phase. After an exit or an error the rest is chosen but not run.
+// Kong: kong/init.lua execute_collecting_plugins_iterator
+func (c *Chain) Access(ctx *Context) (err error) {
+	defer recovered(ctx, &err)
+	ctx.use(c)
+	for i := range c.steps {
+		b := ctx.choose(i)
+		if b == nil || b.accessor == nil || err != nil || ctx.answer != nil {
+			continue
+		}
+		ctx.begin(i, tracing.PluginAccess, c.steps[i].names.access)
+		err = b.accessor.Access(ctx)
+		ctx.end(err)
+	}
+	return err
+}
+
+// Skip chooses the instances without running the access phase, for a request that is answered before it.
+func (c *Chain) Skip(ctx *Context) {
+	ctx.use(c)
+	for i := range c.steps {
+		ctx.choose(i)
+	}
+}
+
+// Balance runs before every try after the first.
+func (c *Chain) Balance(ctx *Context) (err error) {
+	if !c.hasBalancers {
+		return nil
+	}
+	defer recovered(ctx, &err)
+	for i, b := range ctx.chosen {
+		if b == nil || b.balancer == nil {
+			continue
+		}
+		ctx.step = i
+		if err := b.balancer.Balance(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// FilterHeader runs the header filter phase.
+func (c *Chain) FilterHeader(ctx *Context) (err error) {
+	defer recovered(ctx, &err)
+	for i, b := range ctx.chosen {
+		if b == nil || b.headerFilter == nil {
+			continue
+		}
+		ctx.begin(i, tracing.PluginHeaderFilter, c.steps[i].names.headerFilter)
+		err := b.headerFilter.FilterHeader(ctx)
+		ctx.end(err)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// FilterBody runs the body filter phase for one piece of the body.
+func (c *Chain) FilterBody(ctx *Context, chunk []byte, eof bool) (out []byte, err error) {
+	defer recovered(ctx, &err)
+	for i, b := range ctx.chosen {
+		if b == nil || b.bodyFilter == nil {
+			continue
+		}
+		ctx.step = i
+		if chunk, err = b.bodyFilter.FilterBody(ctx, chunk, eof); err != nil {
+			ctx.end(err)
+			return nil, err
+		}
+	}
+	return chunk, nil
+}
+
+// Log runs the log phase. A plugin that panics does not keep the others from running.
+func (c *Chain) Log(ctx *Context) {
+	for i, b := range ctx.chosen {
+		if b == nil || b.logger == nil {
+			continue
+		}
+		ctx.step = i
+		if err := logOne(ctx, b); err != nil {
+			ctx.Logger.Error("log phase", "plugin", b.config.Name, "error", err)
+		}
+	}
+}
+
+func logOne(ctx *Context, b *bound) (err error) {
+	defer recovered(ctx, &err)
+	ctx.Span = ctx.Root
+	b.logger.Log(ctx)
+	return nil
+}
+
+// use binds the context to a chain.
+func (ctx *Context) use(c *Chain) {
+	ctx.chain = c
+	ctx.chosen = append(ctx.chosen[:0], make([]*bound, len(c.steps))...)
+	ctx.states = append(ctx.states[:0], make([]any, len(c.steps))...)
+	ctx.Span = ctx.Root
+}
+
+// choose picks the instance of step i that the consumer, if known, makes the most specific.
+func (ctx *Context) choose(i int) *bound {
+	s := &ctx.chain.steps[i]
+	b := s.plain
+	if s.byConsumer != nil && ctx.Consumer != nil {
+		if own := s.byConsumer[ctx.Consumer.ID]; own != nil {
+			b = own
+		}
+	}
+	ctx.chosen[i] = b
+	return b
+}
+
+func (ctx *Context) begin(step int, kind tracing.Instrumentation, name string) {
+	ctx.step = step
+	ctx.Span = ctx.Root
+	if ctx.Trace.Has(kind) {
+		ctx.Span = ctx.Trace.StartSpan(name, tracing.KindInternal, ctx.Root)
+	}
+}
+
+func (ctx *Context) end(err error) {
+	if err != nil {
+		ctx.Span.RecordError(err.Error())
+		ctx.Span.SetStatus(tracing.StatusError, "")
+	}
+	if ctx.Span != ctx.Root {
+		ctx.Span.End()
+	}
+	ctx.Span = ctx.Root
+}
+
+// recovered turns a plugin's panic into an error of its phase.
+func recovered(ctx *Context, err *error) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	*err = fmt.Errorf("panic: %v", cause)
+	ctx.end(*err)
+	ctx.Logger.Error("plugin panics", "error", *err, "stack", string(debug.Stack()))
+}

@@ -1,0 +1,84 @@
+package opentelemetry
+
+import (
+	"slices"
+
+	"sidekong/configs/entity"
+)
+
+// Formats of trace context that a configuration may name: those of Kong 3.9, which refuses the later instana.
+var (
+	extractFormats = []string{"w3c", "datadog", "b3", "gcp", "jaeger", "aws", "ot"}
+	injectFormats  = []string{"w3c", "datadog", "b3", "gcp", "b3-single", "jaeger", "aws", "ot"}
+)
+
+// Config is the plugin's configuration record: that of Kong 3.9, and sampling_strategy of Kong 3.11, which appears in
+// the output only if it was given. Kong: kong/plugins/opentelemetry/schema.lua
+func Config() *entity.Record {
+	endpoint := func(name string) entity.Field {
+		field := entity.URL(name)
+		field.Referenceable = true
+		return field
+	}
+	return &entity.Record{
+		Fields: []entity.Field{
+			endpoint("traces_endpoint"),
+			endpoint("logs_endpoint"),
+			{
+				Name: "headers", Type: entity.Map, Keys: headerName(),
+				Values: &entity.Field{Type: entity.String, Referenceable: true, Encrypted: true},
+			},
+			{
+				Name: "resource_attributes", Type: entity.Map,
+				Keys: &entity.Field{Type: entity.String}, Values: &entity.Field{Type: entity.String},
+			},
+			entity.Queue(entity.Object{"max_batch_size": 200}),
+			{Name: "batch_span_count", Type: entity.Integer},
+			{Name: "batch_flush_delay", Type: entity.Integer},
+			entity.Timeout("connect_timeout", 1000),
+			entity.Timeout("send_timeout", 5000),
+			entity.Timeout("read_timeout", 5000),
+			{Name: "http_response_header_for_traceid", Type: entity.String},
+			{
+				Name: "header_type", Type: entity.String, Default: "preserve",
+				OneOf: entity.Strings("preserve", "ignore", "b3", "b3-single", "w3c", "jaeger", "ot", "aws", "gcp", "datadog"),
+			},
+			{Name: "sampling_rate", Type: entity.Number, Between: &entity.Range{Min: 0, Max: 1}},
+			{
+				Name: "sampling_strategy", Type: entity.String, Auto: true,
+				OneOf: entity.Strings("parent_drop_probability_fallback", "parent_probability_fallback"),
+			},
+			propagationRecord(),
+		},
+		Checks: []entity.Check{entity.AtLeastOneOf("traces_endpoint", "logs_endpoint")},
+		Shorthands: []entity.Shorthand{{
+			Field:      endpoint("endpoint"),
+			Deprecated: true,
+			Expand:     func(value any) entity.Object { return entity.Object{"traces_endpoint": value} },
+		}},
+	}
+}
+
+// Kong: kong/observability/tracing/propagation/schema.lua
+func propagationRecord() entity.Field {
+	formats := func(name string, allowed []string) entity.Field {
+		return entity.Field{Name: name, Type: entity.Array, Elements: &entity.Field{
+			Type: entity.String, OneOf: entity.Strings(allowed...),
+		}}
+	}
+	return entity.Field{
+		Name: "propagation", Type: entity.RecordType, Required: true,
+		Default: entity.Object{"default_format": "w3c"},
+		Record: &entity.Record{Fields: []entity.Field{
+			formats("extract", extractFormats),
+			{Name: "clear", Type: entity.Array, Elements: headerName()},
+			formats("inject", slices.Insert(slices.Clone(injectFormats), 0, "preserve")),
+			{Name: "default_format", Type: entity.String, Required: true, OneOf: entity.Strings(injectFormats...)},
+		}},
+	}
+}
+
+func headerName() *entity.Field {
+	field := entity.HeaderName("")
+	return &field
+}

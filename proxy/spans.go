@@ -1,0 +1,162 @@
+package proxy
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"sidekong/proxy/dns"
+	"sidekong/tracing"
+)
+
+// name is an attribute's name under each convention; "" where one has no such attribute.
+type name struct{ kong, stable string }
+
+// Attributes of the root span and of the tries. Kong: kong/observability/tracing/instrumentation.lua
+// Stable: OpenTelemetry semantic conventions, HTTP spans 1.23 and later.
+var (
+	attrMethod        = name{"http.method", "http.request.method"}
+	attrURL           = name{"http.url", ""}
+	attrPath          = name{"", "url.path"}
+	attrQuery         = name{"", "url.query"}
+	attrHost          = name{"http.host", "server.address"}
+	attrHostPort      = name{"", "server.port"}
+	attrScheme        = name{"http.scheme", "url.scheme"}
+	attrFlavor        = name{"http.flavor", "network.protocol.version"}
+	attrClient        = name{"http.client_ip", "client.address"}
+	attrPeer          = name{"net.peer.ip", "network.peer.address"}
+	attrPeerPort      = name{"net.peer.port", "network.peer.port"}
+	attrPeerName      = name{"net.peer.name", ""}
+	attrStatus        = name{"http.status_code", "http.response.status_code"}
+	attrRoute         = name{"http.route", "http.route"}
+	attrErrorType     = name{"", "error.type"}
+	attrServerAddress = name{"server.address", "server.address"}
+	attrServerPort    = name{"server.port", "server.port"}
+)
+
+// set adds an attribute under the names of the conventions in force, unless a plugin has set it already.
+func (c Conventions) set(span tracing.Span, n name, value tracing.Value) {
+	if c&KongConventions != 0 && n.kong != "" {
+		span.Default(n.kong, value)
+	}
+	if c&StableConventions != 0 && n.stable != "" && (n.stable != n.kong || c&KongConventions == 0) {
+		span.Default(n.stable, value)
+	}
+}
+
+// describeRoot gives the root its attributes. It is done at the end, so that a request that is not sampled doesn't
+// pay for it.
+func (x *exchange) describeRoot() {
+	c, r, root := x.gw.options.Conventions, x.r, x.root
+	target := x.gw.secrets.target(x.target)
+	c.set(root, attrMethod, tracing.StringValue(r.Method))
+	if c&KongConventions != 0 {
+		c.set(root, attrURL, tracing.StringValue(x.ctx.Scheme+"://"+x.ctx.Host+target))
+	}
+	if c&StableConventions != 0 {
+		path, query, found := strings.Cut(target, "?")
+		c.set(root, attrPath, tracing.StringValue(path))
+		if found && query != "" {
+			c.set(root, attrQuery, tracing.StringValue(query))
+		}
+		c.set(root, attrHostPort, tracing.IntValue(int64(x.peer.local)))
+	}
+	c.set(root, attrHost, tracing.StringValue(x.ctx.Host))
+	c.set(root, attrScheme, tracing.StringValue(x.ctx.Scheme))
+	c.set(root, attrFlavor, tracing.StringValue(flavor(r.ProtoMajor, r.ProtoMinor)))
+	c.set(root, attrClient, tracing.StringValue(x.ctx.Client.String()))
+	c.set(root, attrPeer, tracing.StringValue(x.ctx.Peer.String()))
+	root.Default("kong.request.id", tracing.StringValue(x.ctx.RequestID))
+	c.set(root, attrStatus, tracing.IntValue(int64(x.status)))
+	if x.ctx.Route != nil {
+		c.set(root, attrRoute, tracing.StringValue(x.match.Path))
+		if x.ctx.Route.Name != "" {
+			root.Default("kong.route.name", tracing.StringValue(x.ctx.Route.Name))
+		}
+		if x.ctx.Service != nil && x.ctx.Service.Name != "" {
+			root.Default("kong.service.name", tracing.StringValue(x.ctx.Service.Name))
+		}
+	}
+	if x.status >= 500 || x.fault != nil && x.status != statusClientClosed {
+		root.SetStatus(tracing.StatusError, "")
+		c.set(root, attrErrorType, tracing.StringValue(strconv.Itoa(x.status)))
+	}
+}
+
+// flavor writes a version as Kong's http.flavor does: "1.1", "2.0".
+func flavor(major, minor int) string {
+	switch {
+	case major == 1 && minor == 1:
+		return "1.1"
+	case major == 2:
+		return "2.0"
+	default:
+		return strconv.Itoa(major) + "." + strconv.Itoa(minor)
+	}
+}
+
+// describeTry says where a try goes.
+func (x *exchange) describeTry(address dns.Address) {
+	if !x.try.Recording() {
+		return
+	}
+	c, try, up := x.gw.options.Conventions, x.try, x.place.upstream
+	try.SetInt("try_count", int64(x.tries))
+	c.set(try, attrPeer, tracing.StringValue(address.IP.String()))
+	c.set(try, attrPeerPort, tracing.IntValue(int64(address.Port)))
+	c.set(try, attrPeerName, tracing.StringValue(up.service.Host))
+	c.set(try, attrServerAddress, tracing.StringValue(up.service.Host))
+	c.set(try, attrServerPort, tracing.IntValue(int64(address.Port)))
+	if up.service.Name != "" {
+		try.SetString("peer.service", up.service.Name)
+	}
+}
+
+// describeFailure ends the span of a try that got no answer.
+func (x *exchange) describeFailure(err error) {
+	if !x.try.Recording() {
+		return
+	}
+	status := classify(err).status
+	if x.r.Context().Err() != nil {
+		status = statusClientClosed
+	} else {
+		x.try.SetStatus(tracing.StatusError, "")
+		x.try.RecordError(err.Error())
+	}
+	x.gw.options.Conventions.set(x.try, attrStatus, tracing.IntValue(int64(status)))
+	x.try.End()
+	x.try = tracing.Span{}
+}
+
+// describeTrip adds what became known with the answer's head: its status and the upstream phase.
+func (x *exchange) describeTrip(begun time.Time) {
+	if x.try.Recording() && x.upstreamStatus >= 500 {
+		x.try.SetStatus(tracing.StatusError, "")
+	}
+	if x.try.Recording() {
+		x.gw.options.Conventions.set(x.try, attrStatus, tracing.IntValue(int64(x.upstreamStatus)))
+	}
+	if !x.trace.Has(tracing.Upstream) || !x.trace.Has(tracing.Balancer) {
+		return
+	}
+	trip := &x.trip
+	if trip.Connected.After(begun) {
+		begun = trip.Connected
+	}
+	read := trip.HeadersRead
+	if read.IsZero() {
+		read = time.Now()
+	}
+	sent := trip.RequestSent
+	if sent.IsZero() || sent.After(read) {
+		sent = read // the answer came first
+	}
+	if sent.Before(begun) {
+		begun = sent
+	}
+	t := x.trace
+	t.StartSpanAt("kong.send_request_to_upstream", tracing.KindInternal, x.try, t.At(begun)).EndAt(t.At(sent))
+	t.StartSpanAt("kong.read_headers_from_upstream", tracing.KindInternal, x.try, t.At(sent)).EndAt(t.At(read))
+	x.reading = t.StartSpanAt("kong.read_body_from_upstream", tracing.KindInternal, x.try, t.At(read))
+}

@@ -1,0 +1,99 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"sidekong/proxy/http1"
+)
+
+// stock carries what is not plain HTTP/1.1 through net/http's Transport, and tells of the trip as http1 does.
+type stock struct{ transport *http.Transport }
+
+// watch is what the transport's own goroutines note of a try. They may do so after the try is over, so a watch is
+// never used again.
+type watch struct {
+	base               time.Time
+	connected, sent    atomic.Int64 // nanoseconds after base; 0: not yet
+	got, reused, wrote atomic.Bool
+}
+
+func (w *watch) now() int64 { return max(int64(time.Since(w.base)), 1) }
+
+func (w *watch) at(offset int64) time.Time {
+	if offset == 0 {
+		return time.Time{}
+	}
+	return w.base.Add(time.Duration(offset))
+}
+
+// Do implements doer. Connect and read time-outs are the transport's.
+func (s *stock) Do(req *http.Request, trip *http1.Trip) (*http.Response, error) {
+	w := &watch{base: time.Now()}
+	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) {
+			w.got.Store(true)
+			w.reused.Store(info.Reused)
+			if !info.Reused {
+				w.connected.Store(w.now())
+			}
+		},
+		WroteHeaderField: func(string, []string) { w.wrote.Store(true) },
+		WroteRequest:     func(httptrace.WroteRequestInfo) { w.sent.Store(w.now()) },
+	})
+	out := req.WithContext(ctx)
+	if trip.Target != "" {
+		out.URL = targetURL(req.URL, trip.Target)
+	}
+	hadBody := req.Body != nil && req.Body != http.NoBody
+	res, err := s.transport.RoundTrip(out)
+	trip.Fallback = true
+	trip.Reused, trip.Wrote, trip.BodyTouched = w.reused.Load(), w.wrote.Load(), hadBody && w.got.Load()
+	trip.Connected, trip.RequestSent = w.at(w.connected.Load()), w.at(w.sent.Load())
+	if err != nil {
+		return nil, &http1.Error{Phase: phase(err, w), Err: err}
+	}
+	trip.HeadersRead = time.Now()
+	return res, nil
+}
+
+// phase says where a request through net/http's Transport failed.
+func phase(err error, w *watch) http1.Phase {
+	var tooLarge *http.MaxBytesError
+	var certificate *tls.CertificateVerificationError
+	var dial *net.OpError
+	switch {
+	case errors.As(err, &tooLarge):
+		return http1.Body
+	case errors.As(err, &certificate), errors.As(err, &dial) && dial.Op == "dial", !w.got.Load():
+		return http1.Connect
+	case w.sent.Load() == 0:
+		return http1.Write
+	default:
+		return http1.Read
+	}
+}
+
+// targetURL makes net/http send a request target as it stands. A target that begins with "//" cannot be opaque.
+func targetURL(base *url.URL, target string) *url.URL {
+	u := &url.URL{Scheme: base.Scheme, Host: base.Host}
+	if !strings.HasPrefix(target, "//") {
+		u.Opaque = target
+		return u
+	}
+	path, query, found := strings.Cut(target, "?")
+	u.RawPath, u.RawQuery, u.ForceQuery = path, query, found && query == ""
+	if plain, err := url.PathUnescape(path); err == nil {
+		u.Path = plain
+	} else {
+		u.Path = path
+	}
+	return u
+}

@@ -1,0 +1,345 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// An Encoder appends spans as frames to buf. n is the number of frames appended.
+type Encoder interface {
+	AppendFrames(buf []byte) (out []byte, n int)
+}
+
+// A Sender posts n frames and waits for the answer. It must not keep frames after it has returned and must return
+// soon after ctx is done.
+//
+// Without an error the spans were accepted but for the rejected ones. An error that has a method Retryable() bool, and
+// says true, means that the same spans may be sent again; its method RetryAfter() (time.Duration, bool), if there is
+// one, says how long the receiver asked to wait. An error that has a method Accepted() bool, and says true, is a
+// receiver's remark on spans that it took. Any other error is final. Its text must not hold secrets.
+type Sender interface {
+	Send(ctx context.Context, frames []byte, n int) (rejected int64, err error)
+}
+
+// Queue holds encoded spans until they are delivered. All methods may be called at once from several goroutines.
+type Queue struct {
+	name     string
+	settings Settings
+	sender   Sender
+	log      *slog.Logger
+
+	wake     chan struct{} // a worker should look at the store
+	notice   chan struct{} // the reporter should look at the stats
+	closing  chan struct{} // closed by Close: flush
+	finished chan struct{} // closed when Run has returned
+	abort    context.CancelCauseFunc
+
+	mu      sync.Mutex
+	state   state
+	waiting store
+	since   time.Time // the coalescing delay of the waiting entries began here
+	posts   []*batch  // taken from waiting, not yet answered for; oldest first
+	stats   Stats     // without what is computed from waiting and posts
+}
+
+type state uint8
+
+const (
+	idle state = iota // Run has not been called
+	running
+	stopped // Run has returned
+	closed  // Close has counted what was left
+)
+
+// errClosed is the cause that ends posts when Close runs out of time.
+var errClosed = errors.New("queue closed")
+
+// New makes a queue that sends through sender. name stands in its log lines. Nothing runs until Run is called.
+func New(name string, settings Settings, sender Sender, log *slog.Logger) *Queue {
+	settings = settings.withDefaults()
+	return &Queue{
+		name:     name,
+		settings: settings,
+		sender:   sender,
+		log:      log.With("queue", name),
+		wake:     make(chan struct{}, 1),
+		notice:   make(chan struct{}, 1),
+		closing:  make(chan struct{}),
+		finished: make(chan struct{}),
+	}
+}
+
+// scratch is where spans are encoded before they are copied into the queue, so that the lock is held for a copy only.
+type scratch struct{ buf []byte }
+
+const maxScratch = 256 << 10 // larger ones are not kept
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// Append takes e's spans into the queue. It never waits for the network; when the queue is full the oldest entries go.
+func (q *Queue) Append(e Encoder) {
+	s := scratches.Get().(*scratch)
+	frames, n := e.AppendFrames(s.buf[:0])
+	if n > 0 {
+		kept, tooLarge, ok := checkFrames(frames, n, q.settings.frameLimit())
+		if ok {
+			q.push(kept, n, tooLarge)
+		} else {
+			q.refuse(n)
+		}
+	}
+	if cap(frames) <= maxScratch {
+		s.buf = frames
+		scratches.Put(s)
+	}
+}
+
+// push takes the frames of n spans, of which tooLarge are missing.
+func (q *Queue) push(frames []byte, n, tooLarge int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.stats.Created += uint64(n)
+	q.drop(TooLarge, tooLarge)
+	n -= tooLarge
+	if q.state == closed {
+		q.drop(Shutdown, n)
+		return
+	}
+	if n == 0 {
+		return
+	}
+	before := q.waiting.n
+	q.waiting.push(frames, n)
+	q.trim()
+	if before == 0 {
+		q.since = time.Now()
+	}
+	if before == 0 || q.waiting.n >= q.settings.trigger() || q.waiting.bytes >= int64(q.settings.PostBytes) {
+		signal(q.wake)
+	}
+}
+
+// refuse counts n spans whose bytes were not n frames.
+func (q *Queue) refuse(n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.stats.Created += uint64(n)
+	q.drop(Unencodable, n)
+}
+
+// drop counts n spans that are no longer held.
+func (q *Queue) drop(reason Reason, n int) {
+	if n > 0 {
+		q.stats.Dropped[reason] += uint64(n)
+		signal(q.notice)
+	}
+}
+
+// trim drops the oldest entries until the rest is within the limits. What is on the wire neither counts nor goes.
+func (q *Queue) trim() {
+	entries, bytes := q.waiting.n, q.waiting.bytes
+	for _, b := range q.posts {
+		if !b.onWire {
+			entries += b.n
+			bytes += int64(len(b.frames))
+		}
+	}
+	excess, excessBytes := entries-q.settings.MaxEntries, bytes-q.settings.bytesLimit()
+	for _, b := range q.posts {
+		for !b.onWire && b.n > 0 && (excess > 0 || excessBytes > 0) {
+			size := frameLen(b.frames)
+			b.frames = b.frames[size:]
+			b.n--
+			excess--
+			excessBytes -= int64(size)
+			q.drop(QueueFull, 1)
+		}
+	}
+	if excess > 0 || excessBytes > 0 {
+		q.drop(QueueFull, q.waiting.drop(excess, excessBytes))
+	}
+}
+
+// take removes the next post's entries from those that wait, if it is time for a post. If not, wait says how long until
+// then; negative: there is nothing to wait for.
+func (q *Queue) take() (b *batch, wait time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.waiting.n == 0 {
+		return nil, -1
+	}
+	if wait := q.until(); wait > 0 {
+		return nil, wait
+	}
+	maxEntries := q.settings.MaxBatchSize
+	if maxEntries == 0 {
+		maxEntries = q.waiting.n
+	}
+	b = newBatch()
+	b.frames, b.n = q.waiting.pop(b.buf[:0], maxEntries, q.settings.PostBytes)
+	b.buf = b.frames
+	b.onWire = true
+	q.posts = append(q.posts, b)
+	q.since = time.Now()
+	if q.waiting.n > 0 {
+		signal(q.wake) // another worker may go on
+	}
+	return b, 0
+}
+
+// until is the time left before the waiting entries are due.
+func (q *Queue) until() time.Duration {
+	if q.flushing() || q.waiting.n >= q.settings.trigger() || q.waiting.bytes >= int64(q.settings.PostBytes) {
+		return 0
+	}
+	return q.settings.MaxCoalescingDelay - time.Since(q.since)
+}
+
+// Run sends what is appended until Close has flushed the queue, and then returns nil, or until ctx is done, and then
+// returns its error and leaves the rest queued for Close to count. It can run once.
+func (q *Queue) Run(ctx context.Context) error {
+	ctx, abort := context.WithCancelCause(ctx)
+	defer abort(nil)
+	q.mu.Lock()
+	switch q.state {
+	case idle:
+	case closed:
+		q.mu.Unlock()
+		return nil
+	default:
+		q.mu.Unlock()
+		return fmt.Errorf("run queue %s: has run already", q.name)
+	}
+	q.state = running
+	q.abort = abort
+	q.mu.Unlock()
+
+	var workers sync.WaitGroup
+	for range q.settings.workers() {
+		workers.Go(func() { q.work(ctx) })
+	}
+	drained := make(chan struct{})
+	var reporter sync.WaitGroup
+	reporter.Go(func() { q.report(drained) })
+	workers.Wait()
+	close(drained)
+	reporter.Wait()
+
+	q.mu.Lock()
+	q.state = stopped
+	q.mu.Unlock()
+	close(q.finished)
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, errClosed) {
+		return err
+	}
+	return nil
+}
+
+// work sends one post after the other.
+func (q *Queue) work(ctx context.Context) {
+	for ctx.Err() == nil {
+		flushing := q.flushing() // asked first: what was appended before Close is seen by take
+		b, wait := q.take()
+		switch {
+		case b != nil:
+			q.deliver(ctx, b)
+		case flushing:
+			return
+		case wait < 0:
+			sleep(ctx, time.Hour, q.wake, q.closing)
+		default:
+			sleep(ctx, wait, q.wake, q.closing)
+		}
+	}
+}
+
+// Close sends what is queued, as long as ctx lasts, and stops Run. What is left then is dropped and counted; the error
+// says how much that was. Later calls of Append drop and count at once. If Run is not running nothing can be sent.
+func (q *Queue) Close(ctx context.Context) error {
+	q.mu.Lock()
+	before := q.state
+	if !q.flushing() {
+		close(q.closing)
+	}
+	q.mu.Unlock()
+
+	if before == running {
+		select {
+		case <-q.finished:
+		case <-ctx.Done():
+			q.abort(errClosed)
+			<-q.finished
+		}
+	}
+
+	left := q.dropAll()
+	if before != closed {
+		q.logTotals(q.Stats())
+	}
+	if left > 0 {
+		return fmt.Errorf("close queue %s: %d spans not delivered", q.name, left)
+	}
+	return nil
+}
+
+// dropAll ends the queue's life, drops what is left in it and gives the number of spans.
+func (q *Queue) dropAll() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	left := q.waiting.n
+	for _, b := range q.posts {
+		left += b.n
+	}
+	q.waiting, q.posts = store{}, nil
+	q.drop(Shutdown, left)
+	q.state = closed
+	return left
+}
+
+// Stats gives a consistent snapshot.
+func (q *Queue) Stats() Stats {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := q.stats
+	s.QueuedBytes = q.waiting.bytes
+	for _, b := range q.posts {
+		s.InFlight += uint64(b.n)
+		s.QueuedBytes += int64(len(b.frames))
+	}
+	s.Queued = uint64(q.waiting.n) + s.InFlight
+	return s
+}
+
+// flushing reports whether Close has been called.
+func (q *Queue) flushing() bool {
+	select {
+	case <-q.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// signal leaves a token in c, which holds one at most.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// sleep returns after d, or when ctx is done or one of the channels is ready.
+func sleep(ctx context.Context, d time.Duration, wake, closing <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-wake:
+	case <-closing:
+	case <-ctx.Done():
+	}
+}

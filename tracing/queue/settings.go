@@ -1,0 +1,91 @@
+package queue
+
+import "time"
+
+// Settings are Kong's queue settings. Kong: kong/tools/queue_schema.lua
+type Settings struct {
+	// MaxBatchSize bounds the entries of a post. 0 means not configured: 200 entries then cause a post, which takes
+	// all that waits.
+	MaxBatchSize int
+	// MaxCoalescingDelay is how long the first entry waits for company. 0: no time at all.
+	MaxCoalescingDelay time.Duration
+	// MaxEntries and MaxBytes bound what the queue holds; beyond them the oldest entries go. A post on the wire comes
+	// on top (it is bounded by PostBytes), so a slow receiver costs nothing; while it waits for a retry it counts.
+	// MaxEntries 0: 10,000. MaxBytes 0: not configured, and 64 MiB or 1 KiB per entry of MaxEntries, whichever is more.
+	MaxEntries int
+	MaxBytes   int64
+	// MaxRetryTime is how long a post is tried again, counted from its first try. 0: it is tried once.
+	MaxRetryTime time.Duration
+	// InitialRetryDelay (0: 10 ms) doubles up to MaxRetryDelay (0: 60 s).
+	InitialRetryDelay time.Duration
+	MaxRetryDelay     time.Duration
+	// ConcurrencyLimit is the number of posts in flight: 1 (also when 0), or -1 for several.
+	ConcurrencyLimit int
+	// PostBytes bounds the frames of a post. 0: 4 MiB. A larger single span cannot be sent.
+	PostBytes int
+}
+
+// DefaultSettings are Kong's defaults, with MaxBatchSize and MaxBytes not configured.
+func DefaultSettings() Settings {
+	return Settings{
+		MaxCoalescingDelay: time.Second,
+		MaxRetryTime:       time.Minute,
+	}.withDefaults()
+}
+
+const (
+	defaultTrigger    = 200 // Kong's default max_batch_size
+	defaultMaxEntries = 10_000
+	defaultPostBytes  = 4 << 20
+
+	// several is the number of posts in flight for ConcurrencyLimit -1. Kong sets no bound; sockets and memory do.
+	several = 8
+)
+
+func (s Settings) withDefaults() Settings {
+	if s.MaxEntries <= 0 {
+		s.MaxEntries = defaultMaxEntries
+	}
+	if s.InitialRetryDelay <= 0 {
+		s.InitialRetryDelay = 10 * time.Millisecond
+	}
+	if s.MaxRetryDelay <= 0 {
+		s.MaxRetryDelay = time.Minute
+	}
+	s.MaxRetryDelay = max(s.MaxRetryDelay, s.InitialRetryDelay)
+	if s.ConcurrencyLimit == 0 {
+		s.ConcurrencyLimit = 1
+	}
+	if s.PostBytes <= 0 {
+		s.PostBytes = defaultPostBytes
+	}
+	return s
+}
+
+// trigger is the number of waiting entries that causes a post at once.
+func (s Settings) trigger() int {
+	if s.MaxBatchSize > 0 {
+		return s.MaxBatchSize
+	}
+	return min(defaultTrigger, s.MaxEntries)
+}
+
+// bytesLimit is MaxBytes, or the bound that stands in for it.
+func (s Settings) bytesLimit() int64 {
+	if s.MaxBytes > 0 {
+		return s.MaxBytes
+	}
+	return max(64<<20, int64(s.MaxEntries)<<10)
+}
+
+// frameLimit is the size in bytes of the largest frame that can be queued and sent.
+func (s Settings) frameLimit() int {
+	return int(min(int64(s.PostBytes), s.bytesLimit()))
+}
+
+func (s Settings) workers() int {
+	if s.ConcurrencyLimit < 0 {
+		return several
+	}
+	return s.ConcurrencyLimit
+}
