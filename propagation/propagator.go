@@ -159,6 +159,24 @@ func (p *Propagator) Extract(h http.Header) Context {
 	return best
 }
 
+// ExtractUnrecorded is Extract for a gateway that records nothing at all. It differs in one case, as in Kong: where b3
+// is tried before w3c and a tracestate came, but no B3 header, the format is B3. The caller's traceparent and
+// tracestate then go on as they are, which is right here: no span of ours stands between.
+//
+// Kong: kong/observability/tracing/propagation/extractors/b3.lua, which takes any tracestate for one of its headers
+func (p *Propagator) ExtractUnrecorded(h http.Header) Context {
+	for _, f := range p.extract {
+		_, found := extract(f, h)
+		if f == B3 && found == absent && h[tracestateKey] != nil {
+			return Context{Format: B3}
+		}
+		if found != absent {
+			break
+		}
+	}
+	return p.Extract(h)
+}
+
 func extract(f Format, h http.Header) (Context, worth) {
 	switch f {
 	case W3C:

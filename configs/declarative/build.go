@@ -62,7 +62,7 @@ func newBuilder(r *report, schemas *entity.Schemas) *builder {
 		report: r, schemas: schemas,
 		items: map[*kind][]*item{}, byID: map[*kind]map[string]*item{}, byKey: map[*kind]map[string]*item{},
 		others: map[string][]*unserved{}, unhonoured: map[*Unhonoured]*tally{}, tallies: map[string]*tally{},
-		twins: map[string]int{},
+		twins: map[string]int{}, sizes: map[*value]int{},
 	}
 	for _, k := range kinds {
 		b.byID[k], b.byKey[k] = map[string]*item{}, map[string]*item{}
@@ -91,6 +91,13 @@ func (b *builder) collect(f *file, k *kind, list *value, path string, parent *it
 		}
 		it := &item{kind: k, file: f, path: path, at: v.at, parent: parent}
 		it.own = &value{at: v.at, shape: mapShape, fields: f.withDefaults(k, b.ownFields(it, v))}
+		if b.values > maxValues {
+			return // said already
+		}
+		if b.values += expandedSize(it.own, b.sizes); b.values > maxValues {
+			b.fault(it.at, path, "aliases, _info.defaults and _plugin_configs expand to more than %d values", maxValues)
+			return
+		}
 		b.items[k] = append(b.items[k], it)
 		for _, entry := range v.fields {
 			if _, ok := k.children[entry.name]; ok {
@@ -145,7 +152,11 @@ func (b *builder) sharedConfig(it *item, fields []field, v *value, source field)
 	name, _ := source.val.text()
 	shared := b.mapOf(it.file.configs.orEmpty(), name, "_plugin_configs")
 	if shared == nil {
-		b.fault(source.val.at, path, "no such entry in _plugin_configs; %s", choice(name, it.file.configs.orEmpty().names()))
+		hint := ""
+		if len(b.faults) <= hinted {
+			hint = "; " + choice(name, it.file.configs.orEmpty().names())
+		}
+		b.fault(source.val.at, path, "no such entry in _plugin_configs%s", hint)
 		shared = &value{}
 	}
 	joined := &value{at: source.val.at, shape: mapShape}
@@ -254,6 +265,9 @@ func (b *builder) prepare(it *item) {
 			}
 		}
 	}
+	if it.object["id"] == nil {
+		delete(it.object, "id")
+	}
 	given, hasID := it.object["id"].(string)
 	it.id = given
 	if !hasID {
@@ -339,11 +353,14 @@ func (b *builder) find(it *item, to *kind, ref *value, path, name string) *item 
 	return nil
 }
 
+// hinted is the number of faults after which no more is said about what could have been meant: to find it takes a
+// look at every name, and nobody reads that far.
+const hinted = 100
+
 // known says which entities a reference could have named.
 func (b *builder) known(to *kind, key string) string {
-	const enough = 100 // faults, after which nobody reads hints
 	switch {
-	case len(b.faults) > enough:
+	case len(b.faults) > hinted:
 		return ""
 	case len(b.byKey[to]) > 0:
 		return "; " + choice(key, slices.Sorted(maps.Keys(b.byKey[to])))
@@ -374,9 +391,10 @@ func (b *builder) check(it *item) (checked entity.Object, served bool) {
 	case err == nil:
 		b.notRun(it, checked)
 		return checked, false
-	case errors.As(err, &violation) && len(violation.Fields) > 0:
+	case errors.As(err, &violation):
 		b.violations(it, whole(it.kind, schema, config), violation.Fields)
-	default:
+	}
+	if len(b.faults) == 0 { // whatever was refused, it is a fault
 		b.fault(it.at, it.path, "%v", err)
 	}
 	return nil, false

@@ -250,6 +250,29 @@ services:
 	}
 }
 
+func TestSharedConfigsAreBounded(t *testing.T) {
+	var config strings.Builder
+	config.WriteString("_format_version: \"3.0\"\n_plugin_configs:\n  big:\n")
+	for i := range 5000 {
+		fmt.Fprintf(&config, "    f%d: 1\n", i)
+	}
+	config.WriteString("plugins:\n")
+	for range 5000 {
+		config.WriteString("- {name: own, _config: big}\n")
+	}
+	_, _, err := parse(text(config.String()))
+	if err == nil || !strings.Contains(err.Error(), "_plugin_configs expand to more than 4000000 values") {
+		t.Errorf("Parse = %v, want it to stop", err)
+	}
+}
+
+func TestNullIsNoID(t *testing.T) {
+	d, _ := mustParse(t, text(`{_format_version: "3.0", services: [{name: s, id: ~, host: a.test, routes: ~}], plugins: }`))
+	if got, want := only(t, d, "services", "name", "s").Object["id"], entity.ID("services", "s"); got != want {
+		t.Errorf("id %v, want %v", got, want)
+	}
+}
+
 func TestCertificatesWithNames(t *testing.T) {
 	_, _, err := parse(text(`
 _format_version: "3.0"

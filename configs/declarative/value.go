@@ -23,7 +23,7 @@ const (
 )
 
 // value is one value of an input and the place where it stands. An alias shares the value of its anchor, so values
-// form a graph without cycles and are read-only once they are made.
+// form a graph without cycles, and they do not change once they are made.
 type value struct {
 	at     Position
 	shape  shape
@@ -31,7 +31,8 @@ type value struct {
 	bare   bool // a scalar without quotes, which YAML may read as something other than text
 	items  []*value
 	fields []field
-	height int // of an anchored value: how deep it nests
+	byName map[string]int // places in fields, made when many are looked up
+	height int            // of an anchored value: how deep it nests
 }
 
 type field struct {
@@ -52,14 +53,29 @@ func (v *value) text() (string, bool) {
 }
 
 func (v *value) field(name string) (field, bool) {
-	if v != nil {
+	if v == nil {
+		return field{}, false
+	}
+	const few = 16
+	if len(v.fields) <= few {
 		for _, f := range v.fields {
 			if f.name == name {
 				return f, true
 			}
 		}
+		return field{}, false
 	}
-	return field{}, false
+	if v.byName == nil {
+		v.byName = make(map[string]int, len(v.fields))
+		for i, f := range v.fields {
+			v.byName[f.name] = i
+		}
+	}
+	i, ok := v.byName[name]
+	if !ok {
+		return field{}, false
+	}
+	return v.fields[i], true
 }
 
 func (v *value) get(name string) *value {

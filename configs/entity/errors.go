@@ -151,7 +151,8 @@ func luaString(text string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\r", `\r`, "\x00", `\0`).Replace(text) + `"`
 }
 
-// unresolved is the error for references by name that lead nowhere. missing has the kind that was looked in.
+// unresolved is the error for references by name that lead nowhere: fields has the names that were looked for, kinds
+// the kind that each field refers to.
 // Kong: kong/db/errors.lua foreign_keys_unresolved
 func unresolved(fields Object, kinds map[string]string) *Error {
 	var texts []string

@@ -94,7 +94,7 @@ func New(up *entity.Upstream, targets []*entity.Target, r Resolver, o Options) (
 		return nil, fmt.Errorf("upstream %s: unknown algorithm %q", up.Name, up.Algorithm)
 	}
 	for _, e := range targets {
-		t, err := newTarget(e)
+		t, err := newTarget(up, e)
 		if err != nil {
 			return nil, fmt.Errorf("upstream %s: %w", up.Name, err)
 		}

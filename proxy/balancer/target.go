@@ -47,7 +47,7 @@ type vitals struct {
 	health   health
 }
 
-func newTarget(e *entity.Target) (*target, error) {
+func newTarget(up *entity.Upstream, e *entity.Target) (*target, error) {
 	host, port, err := net.SplitHostPort(e.Target)
 	if err != nil {
 		return nil, fmt.Errorf("target %q is not host:port", e.Target)
@@ -58,11 +58,8 @@ func newTarget(e *entity.Target) (*target, error) {
 	}
 	t := &target{entity: e, host: host, port: int(n)}
 	if ip, err := netip.ParseAddr(host); err == nil {
-		t.ip = ip.Unmap()
-		t.due = never
-		t.addresses = []*address{{
-			target: t, ip: t.ip, port: t.port, hostname: bracketed(t.ip), weight: float64(e.Weight), vitals: new(vitals),
-		}}
+		t.ip, t.due = ip.Unmap(), never
+		t.build(up, nil)
 	}
 	return t, nil
 }

@@ -96,8 +96,8 @@ type Transport struct {
 	pool pool
 }
 
-// Trip is what the caller of [Transport.Do] says and learns about one request.
-// Do writes to it only before it returns. The times are monotonic: compare them
+// Trip is what the caller of [Transport.Do] says and learns about one request. Do sets
+// the second half anew, and writes to it only before it returns. The times are monotonic: compare them
 // with each other and with time.Now, their wall clock is that of the process's
 // start carried forward.
 type Trip struct {
@@ -115,7 +115,12 @@ type Trip struct {
 	// StreamBody sends the body as it comes however short it is.
 	StreamBody bool
 
-	// Fallback says that the fallback carried the request; all fields below
+	Outcome
+}
+
+// Outcome is the half of a [Trip] that [Transport.Do] fills in.
+type Outcome struct {
+	// Fallback says that the fallback carried the request; all other fields
 	// are then unset.
 	Fallback bool
 
@@ -150,6 +155,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // Do sends req and returns its answer as [http.RoundTripper] describes. An error
 // is an [*Error], or the cause of the context's end where that was the reason.
 func (t *Transport) Do(req *http.Request, trip *Trip) (*http.Response, error) {
+	trip.Outcome = Outcome{}
 	if req.URL != nil && !ours(req) {
 		return t.fallBack(req, trip)
 	}

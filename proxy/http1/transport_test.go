@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -643,6 +644,86 @@ func TestBodyFaults(t *testing.T) {
 	}
 }
 
+// TestStreamBody has the upstream see the head before there is a body.
+func TestStreamBody(t *testing.T) {
+	checkLeaks(t)
+	tr := newTransport(t)
+	head := make(chan bool)
+	u := newUpstream(t, func(_ int, c net.Conn, br *bufio.Reader) {
+		req, err := http.ReadRequest(br)
+		if err != nil {
+			return
+		}
+		head <- true
+		body, _ := io.ReadAll(req.Body)
+		fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		readRequest(br)
+	})
+	body, w := io.Pipe()
+	go func() {
+		<-head
+		io.WriteString(w, "hello")
+		w.Close()
+	}()
+	req := newRequest(t, "POST", u.url, body)
+	req.ContentLength = 5
+	if _, got := do(t, tr, req, &Trip{StreamBody: true}); got != "hello" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestReuseAfterUpload has the connection of a streamed body carry the next request.
+func TestReuseAfterUpload(t *testing.T) {
+	checkLeaks(t)
+	tr, u := newTransport(t), answering(t, okAnswer)
+	for i := range 10 {
+		var trip Trip
+		req := newRequest(t, "POST", u.url, io.LimitReader(endless{}, 100_000))
+		do(t, tr, req, &trip)
+		if trip.Reused != (i > 0) || trip.RequestSent.IsZero() || trip.HeadersRead.Before(trip.RequestSent) {
+			t.Errorf("request %d: %+v", i, trip)
+		}
+	}
+}
+
+// TestAnswerBehindBrokenPipe has the kernel refuse the second half of a request while an
+// answer to the first half is there to be read.
+func TestAnswerBehindBrokenPipe(t *testing.T) {
+	for _, tt := range []struct {
+		answer string
+		phase  Phase
+	}{
+		{"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n\r\n", ""},
+		{"", Write},
+	} {
+		tr := newTransport(t)
+		dials := 0
+		tr.Dial = func(context.Context, string, string) (net.Conn, error) {
+			dials++
+			return &brokenPipe{newScript(tt.answer)}, nil
+		}
+		var trip Trip
+		res, err := tr.Do(newRequest(t, "GET", "http://upstream.test", nil), &trip)
+		var e *Error
+		switch {
+		case tt.phase != "" && (!errors.As(err, &e) || e.Phase != tt.phase):
+			t.Errorf("got %v, want phase %q", err, tt.phase)
+		case tt.phase == "" && (err != nil || res.StatusCode != 431):
+			t.Errorf("got %v, %v", res, err)
+		case dials != 1 || !trip.Wrote:
+			t.Errorf("%d dials, wrote %v", dials, trip.Wrote)
+		}
+	}
+}
+
+type brokenPipe struct{ *script }
+
+func (c *brokenPipe) Write(p []byte) (int, error) {
+	c.script.complete = true
+	c.Close()
+	return len(p) / 2, syscall.EPIPE
+}
+
 type errReader struct{ err error }
 
 func (r errReader) Read([]byte) (int, error) { return 0, r.err }
@@ -983,7 +1064,7 @@ func TestFallback(t *testing.T) {
 	if _, body := get(t, tr, secure.URL+"/cooked", &trip); body != trip.Target || !trip.Fallback {
 		t.Errorf("got %q, fallback %v", body, trip.Fallback)
 	}
-	trip = Trip{}
+	trip.Target = ""
 	if _, body := get(t, tr, secure.URL+"/cooked", &trip); body != "/cooked" || !trip.Fallback {
 		t.Errorf("got %q, fallback %v", body, trip.Fallback)
 	}

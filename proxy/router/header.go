@@ -27,11 +27,15 @@ func newHeaderName(configured string) headerName {
 	}
 }
 
+// maxValues is how many values of a header are looked at. Kong reads as many headers of a request (lua_max_req_headers).
+const maxValues = 100
+
 func (n *headerName) values(h http.Header) []string {
-	if values := h[n.underscored]; len(values) > 0 {
-		return values
+	values := h[n.underscored]
+	if len(values) == 0 {
+		values = h[n.dashed]
 	}
-	return h[n.dashed]
+	return values[:min(len(values), maxValues)]
 }
 
 // headerRule is one of the headers that a route asks for: some value of the request's must match one of these.

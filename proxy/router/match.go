@@ -46,7 +46,7 @@ func (r *Router) Match(req *Request) (m Match, ok bool) {
 	if won.capturing {
 		caught = make(map[string]string)
 	}
-	if path := won.firstPath(req.Path); path != nil {
+	if path := won.matchedPath(req.Path); path != nil {
 		m.Path, m.Matched = path.configured, path.configured
 		if path.regex != nil {
 			m.Matched = path.regex.capture(req.Path, caught)

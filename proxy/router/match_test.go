@@ -127,6 +127,8 @@ func TestMatchHeaders(t *testing.T) {
 		{"underscores go first", http.Header{"X_a_b": {"3"}, "X-A-B": {"1"}}, ""},
 		{"neither", http.Header{"X-A_b": {"1"}}, ""},
 		{"one of several values", http.Header{"X-A-B": {"0", "two"}}, "mixed"},
+		{"the last value that counts", http.Header{"X-A-B": append(make([]string, maxValues-1), "1")}, "mixed"},
+		{"one too many", http.Header{"X-A-B": append(make([]string, maxValues), "1")}, ""},
 		{"a list in one value", http.Header{"X-A-B": {"0, two"}}, ""},
 		{"letters beyond ASCII are folded in the request", http.Header{"X-U": {"É"}}, "unicode"},
 		{"to ASCII too", http.Header{"X-U": {"\u212a"}}, "unicode"},

@@ -67,5 +67,3 @@ func hasWildcard(hosts []string) bool {
 	}
 	return false
 }
-
-func isRegex(path string) bool { return strings.HasPrefix(path, "~") }

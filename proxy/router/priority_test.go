@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"sidekong/configs/entity"
 )
 
@@ -58,13 +56,5 @@ func TestPriority(t *testing.T) {
 				t.Errorf("priority = %#x, want %#x", got, test.want)
 			}
 		})
-	}
-}
-
-func TestGroupPaths(t *testing.T) {
-	got := groupPaths([]string{"/one", "~/b", "/four", "/two", "~/a", "/fo/r"})
-	want := [][]string{{"/one", "/two"}, {"~/b", "~/a"}, {"/four", "/fo/r"}}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -35,8 +35,10 @@ type Queue struct {
 	wake     chan struct{} // a worker should look at the store
 	notice   chan struct{} // the reporter should look at the stats
 	closing  chan struct{} // closed by Close: flush
-	finished chan struct{} // closed when Run has returned
-	abort    context.CancelCauseFunc
+	finished chan struct{} // closed when all goroutines have ended
+
+	closeOnce sync.Once
+	abort     context.CancelCauseFunc // ends the posts; set by claim
 
 	mu      sync.Mutex
 	state   state
@@ -49,10 +51,9 @@ type Queue struct {
 type state uint8
 
 const (
-	idle state = iota // Run has not been called
-	running
-	stopped // Run has returned
-	closed  // Close has counted what was left
+	idle    state = iota // neither Run nor Close has been called
+	running              // or has run
+	closed               // Close has counted what was left
 )
 
 // errClosed is the cause that ends posts when Close runs out of time.
@@ -204,39 +205,43 @@ func (q *Queue) until() time.Duration {
 func (q *Queue) Run(ctx context.Context) error {
 	ctx, abort := context.WithCancelCause(ctx)
 	defer abort(nil)
-	q.mu.Lock()
-	switch q.state {
-	case idle:
-	case closed:
-		q.mu.Unlock()
-		return nil
-	default:
-		q.mu.Unlock()
+	if !q.claim(abort) {
+		if q.flushing() {
+			return nil
+		}
 		return fmt.Errorf("run queue %s: has run already", q.name)
 	}
-	q.state = running
-	q.abort = abort
-	q.mu.Unlock()
-
-	var workers sync.WaitGroup
-	for range q.settings.workers() {
-		workers.Go(func() { q.work(ctx) })
-	}
-	drained := make(chan struct{})
-	var reporter sync.WaitGroup
-	reporter.Go(func() { q.report(drained) })
-	workers.Wait()
-	close(drained)
-	reporter.Wait()
-
-	q.mu.Lock()
-	q.state = stopped
-	q.mu.Unlock()
-	close(q.finished)
+	q.run(ctx)
 	if err := context.Cause(ctx); err != nil && !errors.Is(err, errClosed) {
 		return err
 	}
 	return nil
+}
+
+// claim makes the caller the one that runs the queue, which abort ends. It reports false when there was one before.
+func (q *Queue) claim(abort context.CancelCauseFunc) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.state != idle {
+		return false
+	}
+	q.state = running
+	q.abort = abort
+	return true
+}
+
+// run owns the goroutines: it returns when all have ended.
+func (q *Queue) run(ctx context.Context) {
+	drained := make(chan struct{})
+	var workers, reporter sync.WaitGroup
+	for range q.settings.workers() {
+		workers.Go(func() { q.work(ctx) })
+	}
+	reporter.Go(func() { q.report(drained) })
+	workers.Wait()
+	close(drained)
+	reporter.Wait()
+	close(q.finished)
 }
 
 // work sends one post after the other.
@@ -257,17 +262,16 @@ func (q *Queue) work(ctx context.Context) {
 	}
 }
 
-// Close sends what is queued, as long as ctx lasts, and stops Run. What is left then is dropped and counted; the error
-// says how much that was. Later calls of Append drop and count at once. If Run is not running nothing can be sent.
+// Close sends what is queued, as long as ctx lasts, and ends Run. What is left then is dropped and counted; the error
+// says how much that was. Later calls of Append drop and count at once. When Run has not been called, Close does its
+// work; when Run has ended by its context, nothing more is sent.
 func (q *Queue) Close(ctx context.Context) error {
-	q.mu.Lock()
-	before := q.state
-	if !q.flushing() {
-		close(q.closing)
-	}
-	q.mu.Unlock()
-
-	if before == running {
+	q.closeOnce.Do(func() { close(q.closing) })
+	ctx, abort := context.WithCancelCause(ctx)
+	defer abort(nil)
+	if q.claim(abort) {
+		q.run(ctx)
+	} else {
 		select {
 		case <-q.finished:
 		case <-ctx.Done():
@@ -276,8 +280,8 @@ func (q *Queue) Close(ctx context.Context) error {
 		}
 	}
 
-	left := q.dropAll()
-	if before != closed {
+	left, first := q.dropAll()
+	if first {
 		q.logTotals(q.Stats())
 	}
 	if left > 0 {
@@ -286,18 +290,21 @@ func (q *Queue) Close(ctx context.Context) error {
 	return nil
 }
 
-// dropAll ends the queue's life, drops what is left in it and gives the number of spans.
-func (q *Queue) dropAll() int {
+// dropAll ends the queue's life and drops what is left in it. first is true for the call that did.
+func (q *Queue) dropAll() (left int, first bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	left := q.waiting.n
+	if q.state == closed {
+		return 0, false
+	}
+	left = q.waiting.n
 	for _, b := range q.posts {
 		left += b.n
 	}
 	q.waiting, q.posts = store{}, nil
 	q.drop(Shutdown, left)
 	q.state = closed
-	return left
+	return left, true
 }
 
 // Stats gives a consistent snapshot.

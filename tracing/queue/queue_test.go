@@ -275,15 +275,38 @@ func TestCloseGivesUpAtItsDeadline(t *testing.T) {
 	}
 }
 
+// A queue that is closed before its Run was scheduled loses nothing.
 func TestCloseWithoutRun(t *testing.T) {
-	q := New("test", Settings{}, &receiver{t: t}, slog.New(slog.DiscardHandler))
-	q.Append(spans{n: 5})
-	if err := q.Close(t.Context()); err == nil {
-		t.Error("Close: no error although spans were lost")
-	}
-	if s := exact(t, q); s.Dropped[Shutdown] != 5 {
-		t.Errorf("got %+v, want 5 dropped at shutdown", s)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{t: t}
+		q := New("test", DefaultSettings(), r, slog.New(slog.DiscardHandler))
+		q.Append(spans{n: 5})
+		if err := q.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if s := exact(t, q); s.Delivered != 5 {
+			t.Errorf("got %+v, want 5 delivered", s)
+		}
+		if err := q.Run(t.Context()); err != nil {
+			t.Errorf("Run after Close: %v", err)
+		}
+	})
+}
+
+func TestCloseWithoutRunAtItsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{t: t, answer: func(context.Context, int) (int64, error) { return 0, fault{} }}
+		q := New("test", DefaultSettings(), r, slog.New(slog.DiscardHandler))
+		q.Append(spans{n: 5})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := q.Close(ctx); err == nil {
+			t.Error("Close: no error although spans were lost")
+		}
+		if s := exact(t, q); s.Dropped[Shutdown] != 5 {
+			t.Errorf("got %+v, want 5 dropped at shutdown", s)
+		}
+	})
 }
 
 func TestRunTwice(t *testing.T) {

@@ -167,7 +167,11 @@ func (o *instance) settle(ctx *plugin.Context) *state {
 		return s
 	}
 	s := states.Get().(*state)
-	s.in = o.propagator.Extract(ctx.Request.Header)
+	if ctx.Trace != nil {
+		s.in = o.propagator.Extract(ctx.Request.Header)
+	} else {
+		s.in = o.propagator.ExtractUnrecorded(ctx.Request.Header)
+	}
 	s.id = s.in.TraceID
 	if !s.id.IsValid() {
 		s.id = tracing.NewTraceID()
