@@ -13,6 +13,7 @@ import (
 	"sidekong/configs"
 	"sidekong/configs/declarative"
 	"sidekong/configs/entity"
+	"sidekong/configs/settings"
 )
 
 func load(sources ...configs.Source) (*configs.Snapshot, []declarative.Warning, error) {
@@ -160,5 +161,15 @@ func TestUpstream(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hidden") {
 			t.Errorf("Upstream(%s) = %v, want %q", address, err, want)
 		}
+	}
+}
+
+func TestSampleSettings(t *testing.T) {
+	data, err := os.ReadFile("kong.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fault := range settings.CheckFile("kong.conf", data) {
+		t.Error(fault)
 	}
 }

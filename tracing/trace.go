@@ -16,7 +16,6 @@ import (
 	"time"
 )
 
-
 // Kind is the role of a span, numbered as in OTLP.
 type Kind uint8
 

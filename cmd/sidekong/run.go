@@ -18,8 +18,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
+	otelapi "go.opentelemetry.io/otel"
 	"golang.org/x/sync/errgroup"
 
 	"sidekong/admin"
@@ -146,6 +148,8 @@ type app struct {
 
 // build makes the parts and loads the configuration. Nothing listens yet.
 func build(ctx context.Context, sys system, s *settings.Settings, otel settings.OTel, upstream string, logger *slog.Logger) (*app, error) {
+	// The OpenTelemetry library quotes environment variables that it cannot read; they may hold secrets.
+	otelapi.SetLogger(logr.Discard())
 	a := &app{settings: s, logger: logger, exporters: opentelemetry.NewExporters(logger)}
 	if s.NodeID == "" {
 		s.NodeID = uuid.NewString()

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 )
@@ -27,14 +26,15 @@ func settingsCommand(sys system) *cobra.Command {
 		for _, w := range warnings {
 			fmt.Fprintln(sys.stderr, w)
 		}
-		table := tabwriter.NewWriter(sys.stdout, 0, 0, 2, ' ', 0)
 		for _, e := range s.Entries() {
 			value := e.Value
 			if e.Note != "" {
 				value = "(no effect: " + e.Note + ")"
 			}
-			fmt.Fprintf(table, "%s\t%s\t%s\n", e.Key, value, e.Origin)
+			if _, err := fmt.Fprintf(sys.stdout, "%-34s  %-30s  %s\n", e.Key, value, e.Origin); err != nil {
+				return err
+			}
 		}
-		return table.Flush()
+		return nil
 	})
 }

@@ -23,6 +23,8 @@ type builder struct {
 	unhonoured map[*Unhonoured]*tally
 	tallies    map[string]*tally // by kind of what is not served
 	twins      map[string]int    // how often the same content has asked for an id
+	sizes      map[*value]int
+	values     int // in all items, with defaults and shared configs filled in
 }
 
 // tally is the first of several places that share a warning.
@@ -80,6 +82,9 @@ func (b *builder) collect(f *file, k *kind, list *value, path string, parent *it
 		return
 	}
 	for i, v := range list.items {
+		if b.values > maxValues {
+			return // the fault is reported
+		}
 		path := index(path, i)
 		if _, ok := v.text(); ok && k.name == "snis" && parent != nil {
 			// The short form of names under a certificate.
@@ -91,9 +96,6 @@ func (b *builder) collect(f *file, k *kind, list *value, path string, parent *it
 		}
 		it := &item{kind: k, file: f, path: path, at: v.at, parent: parent}
 		it.own = &value{at: v.at, shape: mapShape, fields: f.withDefaults(k, b.ownFields(it, v))}
-		if b.values > maxValues {
-			return // said already
-		}
 		if b.values += expandedSize(it.own, b.sizes); b.values > maxValues {
 			b.fault(it.at, path, "aliases, _info.defaults and _plugin_configs expand to more than %d values", maxValues)
 			return
@@ -159,13 +161,17 @@ func (b *builder) sharedConfig(it *item, fields []field, v *value, source field)
 		b.fault(source.val.at, path, "no such entry in _plugin_configs%s", hint)
 		shared = &value{}
 	}
+	own, written := v.field("config")
+	if written && !own.val.isNull() && own.val.shape != mapShape {
+		return append(fields, own) // the schema says what is wrong with it
+	}
 	joined := &value{at: source.val.at, shape: mapShape}
-	if own := v.get("config"); !own.isNull() {
-		joined.at = own.at
-		joined.fields = slices.Clone(own.fields)
+	if written {
+		joined.at = own.val.at
+		joined.fields = slices.Clone(own.val.fields)
 	}
 	for _, s := range shared.fields {
-		if !hasField(joined, s.name) {
+		if !hasField(own.val, s.name) {
 			joined.fields = append(joined.fields, s)
 		}
 	}
@@ -198,6 +204,9 @@ func (b *builder) other(name string, entry field, path string, parent *item) {
 
 // build gives ids, resolves references, checks every entity and then the whole.
 func (b *builder) build() *Document {
+	if b.values > maxValues {
+		return nil
+	}
 	for _, k := range kinds {
 		for _, it := range b.items[k] {
 			b.prepare(it)

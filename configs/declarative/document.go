@@ -48,7 +48,7 @@ func (d *Document) Objects(kind string) []entity.Object {
 }
 
 // Parse reads inputs into one document: entities of all inputs together, as if they stood in one file. The error is a
-// Faults. Inputs hold at most 64 MiB each.
+// Faults, and then the warnings are those that were found so far. Inputs hold at most MaxBytes each.
 func Parse(inputs []Input, options Options) (*Document, []Warning, error) {
 	r := &report{files: make(map[string]int, len(inputs)), broken: map[Position]bool{}}
 	b := newBuilder(r, options.Schemas)
@@ -61,7 +61,7 @@ func Parse(inputs []Input, options Options) (*Document, []Warning, error) {
 	}
 	document := b.build()
 	if err := r.err(); err != nil {
-		return nil, nil, err
+		return nil, r.sortedWarnings(), err
 	}
 	return document, r.sortedWarnings(), nil
 }

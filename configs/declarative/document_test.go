@@ -250,6 +250,39 @@ services:
 	}
 }
 
+func TestEnvironmentInJSON(t *testing.T) {
+	d, _ := mustParse(t, declarative.Input{Name: "kong.json", Data: []byte(
+		`{"_format_version": "3.0", "services": [{"name": "${{ env "DECK_WORD" }}", "host": "${{ env \"DECK_HOST\" }}"}]}`)})
+	if got, want := only(t, d, "services", "name", "word").Object["host"], "from-env.test"; got != want {
+		t.Errorf("host = %v, want %v", got, want)
+	}
+	// What stands in for an expression cannot be confused with the file's own text.
+	_, _, err := parse(text("_format_version: \"3.0\"\n# \U000F0000\nservices: [{name: '${{ env `DECK_WORD` }}', host: a.test}]\n"))
+	if want := "kong.yaml:1:1: U+F0000 cannot stand in a file that uses ${{ env … }}"; err == nil || err.Error() != want {
+		t.Errorf("Parse = %v, want %s", err, want)
+	}
+}
+
+// Many fields are looked up through an index, whose places have to be the fields' own.
+func TestPlacesInLargeConfigs(t *testing.T) {
+	var config strings.Builder
+	config.WriteString("_format_version: \"3.0\"\n_plugin_configs:\n  shared:\n    sampling_rate: 2\n    connect_timeout: x\n")
+	config.WriteString("plugins:\n- name: opentelemetry\n  _config: shared\n  config:\n    connect_timeout: y\n")
+	for i := range 20 {
+		fmt.Fprintf(&config, "    unknown%d: 1\n", i)
+	}
+	_, _, err := parse(text(config.String()))
+	for _, want := range []string{
+		"kong.yaml:4:20: plugins[0].config.sampling_rate: value should be between 0 and 1\n",
+		"kong.yaml:10:22: plugins[0].config.connect_timeout: expected an integer\n",
+		"kong.yaml:30:5: plugins[0].config.unknown19: unknown field",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("no fault %q in\n%v", want, err)
+		}
+	}
+}
+
 func TestSharedConfigsAreBounded(t *testing.T) {
 	var config strings.Builder
 	config.WriteString("_format_version: \"3.0\"\n_plugin_configs:\n  big:\n")
@@ -261,7 +294,7 @@ func TestSharedConfigsAreBounded(t *testing.T) {
 		config.WriteString("- {name: own, _config: big}\n")
 	}
 	_, _, err := parse(text(config.String()))
-	if err == nil || !strings.Contains(err.Error(), "_plugin_configs expand to more than 4000000 values") {
+	if err == nil || !strings.Contains(err.Error(), "_plugin_configs expand to more than 2000000 values") {
 		t.Errorf("Parse = %v, want it to stop", err)
 	}
 }

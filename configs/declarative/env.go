@@ -1,6 +1,7 @@
 package declarative
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -59,8 +60,16 @@ func (e *environment) hide(text []byte) ([]byte, error) {
 	return hidden, nil
 }
 
+var errUnclosed = errors.New(`"${{" without "}}" on the same line`)
+
 // fill puts the expressions' values into a scalar. The text is returned with what went wrong, too.
 func (e *environment) fill(text string) (filled string, used []secret, err error) {
+	if len(e.expressions) == 0 {
+		if strings.Contains(text, "${{") {
+			err = errUnclosed
+		}
+		return text, nil, err
+	}
 	filled = standIn.ReplaceAllStringFunc(text, func(found string) string {
 		r, _ := utf8.DecodeRuneInString(found)
 		number := int(r) - firstStandIn
@@ -75,7 +84,7 @@ func (e *environment) fill(text string) (filled string, used []secret, err error
 		return value
 	})
 	if err == nil && len(used) == 0 && strings.Contains(text, "${{") {
-		err = fmt.Errorf(`"${{" without "}}" on the same line`)
+		err = errUnclosed
 	}
 	return filled, used, err
 }

@@ -94,7 +94,7 @@ var others = map[string]other{
 	"consumer_group_consumers":              {nil, "Kong Enterprise would put consumers into consumer groups"},
 	"consumer_group_plugins":                {nil, "Kong Enterprise would run these plugins for consumer groups"},
 	"vaults":                                {nil, "Kong would read {vault://…} references from these"},
-	"keys":                                  {[]string{"key_sets"}, "Kong would hold these keys ready for plugins"},
+	"keys":                                  {nil, "Kong would hold these keys ready for plugins"},
 	"key_sets":                              {nil, "Kong would hold these keys ready for plugins"},
 	"parameters":                            {nil, "Kong would keep these values for itself"},
 	"filter_chains":                         {[]string{"services", "routes"}, "Kong would run these WebAssembly filters"},

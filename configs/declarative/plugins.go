@@ -1,5 +1,10 @@
 package declarative
 
+import (
+	"maps"
+	"slices"
+)
+
 // kongPlugins says what each plugin of Kong would do. It is asked about those that Sidekong does not run.
 var kongPlugins = map[string]string{
 	"acl":                            "Kong would let only some groups of consumers through",
@@ -98,6 +103,9 @@ var kongPlugins = map[string]string{
 func withoutPlugin(name string) string {
 	if says, ok := kongPlugins[name]; ok {
 		return says + " here"
+	}
+	if near, ok := nearest(name, slices.Sorted(maps.Keys(kongPlugins))); ok {
+		return "no plugin of Kong's has this name; did you mean " + near + "?"
 	}
 	return "a custom plugin, whose code Kong would run here"
 }

@@ -10,7 +10,7 @@ import (
 // Bounds on one input. MaxBytes is for those who read it. A configuration of 10,000 routes has about 6 MiB and 400,000 values.
 const (
 	MaxBytes  = 64 << 20  // of text
-	maxValues = 4_000_000 // after aliases are expanded
+	maxValues = 2_000_000 // after aliases are expanded
 	maxDepth  = 100       // of lists and maps in each other
 )
 

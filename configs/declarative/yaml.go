@@ -37,7 +37,6 @@ func (r *reader) read() (*value, bool) {
 		return nil, false
 	}
 	r.text = text
-	before := len(r.report.faults)
 	var root *value
 	if r.isJSON() {
 		root = r.json()
@@ -57,7 +56,7 @@ func (r *reader) read() (*value, bool) {
 		r.report.fault(root.at, "", "its aliases expand to more than %d values", maxValues)
 		return nil, false
 	}
-	return root, len(r.report.faults) == before || len(root.fields) > 0
+	return root, true
 }
 
 func (r *reader) at(line, column int) Position {

@@ -36,7 +36,7 @@ func (t trace) AppendFrames(buf []byte) ([]byte, int) {
 // The queue and the client before a receiver with a fault, over real sockets: what is not refused arrives, and the
 // account holds to the last span.
 func TestExportUnderFaults(t *testing.T) {
-	const requests, perRequest, rate = 600, 7, 400 // requests a second
+	const requests, perRequest, rate = 300, 7, 400 // requests a second
 	tests := []struct {
 		name  string
 		fault func(c *collector.Collector, healthy bool)

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -83,47 +84,55 @@ func (a *address) cost(now time.Duration) float64 {
 	return (seconds + 1e-6) * float64(a.inflight.Load()+1) / a.weight
 }
 
-// ewma is a mean of latencies that weighs each by its age. A latency above the mean replaces it at once.
+// ewma is a mean of latencies that weighs each by its age. A latency above the mean replaces it at once. Reading takes no
+// lock; that the two parts of the value may then stem from neighbouring measurements does no harm.
 type ewma struct {
-	mu      sync.Mutex
-	seconds float64
-	at      time.Duration
-	known   bool
+	mu      sync.Mutex    // of writers
+	seconds atomic.Uint64 // bits of a float64
+	at      atomic.Int64  // when, since the balancer's base; 0: never
 }
 
 // observe adds a measurement. A failed try may be quick because it failed, so it never lowers the mean.
 func (e *ewma) observe(d, now time.Duration, answered bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s := d.Seconds()
-	switch {
-	case s >= e.seconds || !e.known:
-		e.seconds = s
+	mean, known := e.value(now)
+	switch s := d.Seconds(); {
+	case s >= mean || !known:
+		mean = s
 	case answered:
 		w := e.decay(now)
-		e.seconds = e.seconds*w + s*(1-w)
+		mean += s * (1 - w) // which has faded by w already
 	default:
 		return
 	}
-	e.at, e.known = now, true
+	e.set(mean, now)
 }
 
 // begin sets the mean of what has not been measured.
 func (e *ewma) begin(seconds float64, now time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.known {
-		e.seconds, e.at, e.known = seconds, now, true
+	if e.at.Load() == 0 {
+		e.set(seconds, now)
 	}
+}
+
+func (e *ewma) set(seconds float64, now time.Duration) {
+	e.seconds.Store(math.Float64bits(seconds))
+	e.at.Store(int64(max(now, 1)))
 }
 
 // value returns the mean in seconds, fading while nothing is measured, so that a slow address is tried again.
 func (e *ewma) value(now time.Duration) (seconds float64, known bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.seconds * e.decay(now), e.known
+	return math.Float64frombits(e.seconds.Load()) * e.decay(now), e.at.Load() != 0
 }
 
+// decay is what is left of the mean: 1 at its measurement, 1/e after decayTime.
 func (e *ewma) decay(now time.Duration) float64 {
-	return math.Exp(-float64(max(now-e.at, 0)) / float64(decayTime))
+	x := float64(max(int64(now)-e.at.Load(), 0)) / float64(decayTime)
+	if x < 1e-3 {
+		return 1 - x // exp(-x) to six digits, at a fraction of its cost
+	}
+	return math.Exp(-x)
 }

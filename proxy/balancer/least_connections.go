@@ -7,30 +7,42 @@ import "sync/atomic"
 //
 // Kong: kong/runloop/balancer/least_connections.lua
 type leastConnections struct {
-	addresses []*address
-	next      atomic.Uint64
+	entries []connected
+	next    atomic.Uint64
+}
+
+// connected keeps at hand what pick looks at.
+type connected struct {
+	weight float64
+	*vitals
+	address *address
 }
 
 func newLeastConnections(addresses []*address) *leastConnections {
-	return &leastConnections{addresses: addresses}
+	lc := &leastConnections{entries: make([]connected, len(addresses))}
+	for i, a := range addresses {
+		lc.entries[i] = connected{a.weight, a.vitals, a}
+	}
+	return lc
 }
 
 // pick looks at all addresses without a lock: two requests at one moment may choose the same, which the next evens out.
 func (lc *leastConnections) pick(t *Tries) *address {
-	n := len(lc.addresses)
+	n := len(lc.entries)
 	if n == 0 {
 		return nil
 	}
 	var best *address
 	var load, weight float64
 	first := int(lc.next.Add(1) % uint64(n))
-	for _, part := range [2][]*address{lc.addresses[first:], lc.addresses[:first]} {
-		for _, a := range part {
-			l := float64(a.inflight.Load() + 1)
-			if best != nil && l*weight >= load*a.weight || !a.usable(t) {
+	for _, part := range [2][]connected{lc.entries[first:], lc.entries[:first]} {
+		for i := range part {
+			e := &part[i]
+			l := float64(e.inflight.Load() + 1)
+			if best != nil && l*weight >= load*e.weight || !e.address.usable(t) {
 				continue
 			}
-			best, load, weight = a, l, a.weight
+			best, load, weight = e.address, l, e.weight
 		}
 	}
 	return best

@@ -9,10 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -186,9 +186,9 @@ func TestProbeHTTPS(t *testing.T) {
 		ClientAuth:         tls.RequestClientCert,
 		GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) { sni.Store(h.ServerName); return nil, nil },
 	}
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.StartTLS()
 	defer s.Close()
-	s.Config.ErrorLog = nil
 	addr := s.Listener.Addr().String()
 	_, port, _ := net.SplitHostPort(addr)
 	roots := x509.NewCertPool()
@@ -421,10 +421,6 @@ func TestRunStops(t *testing.T) {
 	}
 	if !b.Healthy() {
 		t.Error("a probe that our own end cut short was held against the target")
-	}
-	var changed netip.AddrPort
-	if changed.IsValid() {
-		t.Error("unexpected change")
 	}
 }
 

@@ -152,8 +152,9 @@ func TestEnvironmentChangesNothing(t *testing.T) {
 			t.Setenv(prefix+name, value)
 		}
 	}
+	proxy := collector.Start(t)
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
-		t.Setenv(name, "http://127.0.0.1:1")
+		t.Setenv(name, "http://"+proxy.Address())
 	}
 
 	c := collector.Start(t)
@@ -176,6 +177,11 @@ func TestEnvironmentChangesNothing(t *testing.T) {
 	}
 	if got := header.Get("User-Agent"); !strings.HasPrefix(got, "OTel OTLP Exporter Go/") {
 		t.Errorf("User-Agent: got %q", got)
+	}
+
+	client = newTestClient(t, Config{Endpoint: "http://does-not-exist.invalid/"}) // loopback is never proxied
+	if _, err := client.Send(t.Context(), frames(t, testSpans(1)), 1); err == nil || len(proxy.Requests()) != 0 {
+		t.Errorf("a proxy came from the environment: %v, %d requests to it", err, len(proxy.Requests()))
 	}
 
 	ours := collector.NewAuthority(t, "ours")
