@@ -299,6 +299,14 @@ func TestSharedConfigsAreBounded(t *testing.T) {
 	}
 }
 
+func TestIDThatFollowsFromAnotherName(t *testing.T) {
+	_, _, err := parse(text(fmt.Sprintf(
+		`{_format_version: "3.0", services: [{name: a, id: %s, host: a.test}, {name: b, host: a.test}]}`, entity.ID("services", "b"))))
+	if err == nil || !strings.Contains(err.Error(), "services[1].id: uniqueness violation: 'services' entity with primary key") {
+		t.Errorf("Parse = %v, want a uniqueness violation", err)
+	}
+}
+
 func TestNullIsNoID(t *testing.T) {
 	d, _ := mustParse(t, text(`{_format_version: "3.0", services: [{name: s, id: ~, host: a.test, routes: ~}], plugins: }`))
 	if got, want := only(t, d, "services", "name", "s").Object["id"], entity.ID("services", "s"); got != want {

@@ -102,7 +102,9 @@ func (r *report) err() error {
 }
 
 func (r *report) sortedWarnings() []Warning {
-	slices.SortStableFunc(r.warnings, func(a, b Warning) int { return r.compare(a.Position, b.Position) })
+	slices.SortStableFunc(r.warnings, func(a, b Warning) int {
+		return cmp.Or(r.compare(a.Position, b.Position), strings.Compare(a.Message, b.Message))
+	})
 	hide := r.hideSecrets()
 	for i := range r.warnings {
 		r.warnings[i].Message = hide.Replace(r.warnings[i].Message)

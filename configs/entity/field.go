@@ -39,6 +39,7 @@ type Field struct {
 	Null          bool   // the value must be null
 	Not           any    // the value must not be this
 	OneOf         []any  // strings, or int for numbers
+	Later         []any  // allowed besides OneOf: values of later Kongs, which the messages of 3.9 do not name
 	NotOneOf      []any  // likewise
 	Between       *Range // both ends included
 	UUID          bool

@@ -210,7 +210,7 @@ func (f *Field) broken(value any) string {
 	if f.NotOneOf != nil && contains(f.NotOneOf, value) {
 		return "must not be one of: " + join(f.NotOneOf)
 	}
-	if f.OneOf != nil && !contains(f.OneOf, value) {
+	if f.OneOf != nil && !contains(f.OneOf, value) && !contains(f.Later, value) {
 		return "expected one of: " + join(f.OneOf)
 	}
 	if number, ok := value.(float64); ok {

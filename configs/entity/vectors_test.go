@@ -222,6 +222,9 @@ func readLines(t *testing.T, path string, each func(line []byte)) {
 	}
 }
 
+// later are the vectors whose input Kong 3.9 refuses and a later Kong takes. So do we: instana came with 3.10.
+var later = []string{"opentelemetry.insert.prop-extract.11", "opentelemetry.insert.prop-default.11"}
+
 // TestVectors sends what Kong was sent and wants its answers. What belongs to the Admin API and not to the schemas
 // (bodies that are no JSON objects, paths that lead nowhere, answers of the store) is counted and left to it.
 func TestVectors(t *testing.T) {
@@ -276,6 +279,12 @@ func TestVectors(t *testing.T) {
 func (v *vector) compare(t *testing.T, got entity.Object, err error) {
 	t.Helper()
 	input, _ := json.Marshal(v.Input)
+	if slices.Contains(later, v.ID) {
+		if err != nil {
+			t.Errorf("%s: got error %v, want none", input, err)
+		}
+		return
+	}
 	var refused *entity.Error
 	errors.As(err, &refused)
 	switch {

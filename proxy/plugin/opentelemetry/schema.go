@@ -6,13 +6,15 @@ import (
 	"sidekong/configs/entity"
 )
 
-// Formats of trace context that a configuration may name: those of Kong 3.9, which refuses the later instana.
+// Formats of trace context that a configuration may name: those of Kong 3.9, and those that came later.
 var (
 	extractFormats = []string{"w3c", "datadog", "b3", "gcp", "jaeger", "aws", "ot"}
 	injectFormats  = []string{"w3c", "datadog", "b3", "gcp", "b3-single", "jaeger", "aws", "ot"}
+	laterFormats   = []any{"instana"} // Kong 3.10
 )
 
-// Config is the plugin's configuration record: that of Kong 3.9, and sampling_strategy of Kong 3.11, which appears in
+// Config is the plugin's configuration record: that of Kong 3.9, with the format instana of 3.10 and
+// sampling_strategy of Kong 3.11, which appears in
 // the output only if it was given. Kong: kong/plugins/opentelemetry/schema.lua
 func Config() *entity.Record {
 	endpoint := func(name string) entity.Field {
@@ -42,6 +44,7 @@ func Config() *entity.Record {
 			{
 				Name: "header_type", Type: entity.String, Default: "preserve",
 				OneOf: entity.Strings("preserve", "ignore", "b3", "b3-single", "w3c", "jaeger", "ot", "aws", "gcp", "datadog"),
+				Later: laterFormats,
 			},
 			{Name: "sampling_rate", Type: entity.Number, Between: &entity.Range{Min: 0, Max: 1}},
 			{
@@ -63,7 +66,7 @@ func Config() *entity.Record {
 func propagationRecord() entity.Field {
 	formats := func(name string, allowed []string) entity.Field {
 		return entity.Field{Name: name, Type: entity.Array, Elements: &entity.Field{
-			Type: entity.String, OneOf: entity.Strings(allowed...),
+			Type: entity.String, OneOf: entity.Strings(allowed...), Later: laterFormats,
 		}}
 	}
 	return entity.Field{
@@ -73,7 +76,7 @@ func propagationRecord() entity.Field {
 			formats("extract", extractFormats),
 			{Name: "clear", Type: entity.Array, Elements: headerName()},
 			formats("inject", slices.Insert(slices.Clone(injectFormats), 0, "preserve")),
-			{Name: "default_format", Type: entity.String, Required: true, OneOf: entity.Strings(injectFormats...)},
+			{Name: "default_format", Type: entity.String, Required: true, OneOf: entity.Strings(injectFormats...), Later: laterFormats},
 		}},
 	}
 }
