@@ -265,7 +265,7 @@ func (x *exchange) answer(status int, header http.Header, body []byte, source pl
 
 // abort closes the connection without an answer, as Kong does when a plugin fails after the answer has begun.
 func (x *exchange) abort(err error) {
-	x.fault = err
+	x.fault, x.status = err, http.StatusInternalServerError
 	x.gw.options.Logger.Error("plugin fails", x.logAttrs("error", err)...)
 	panic(http.ErrAbortHandler)
 }

@@ -72,6 +72,11 @@ func (x *exchange) rewriteOutbound(pr *httputil.ProxyRequest) {
 	if x.sent != nil {
 		out.Body, out.GetBody = nil, nil // each try sets its own
 	}
+	out.Trailer = pr.In.Trailer  // filled when the body has been read
+	delete(out.Header, "Expect") // as nginx: whoever reads the client's body asks for it
+	if forwarded := pr.In.Header["Forwarded"]; forwarded != nil {
+		out.Header["Forwarded"] = forwarded
+	}
 	x.setForwarded(out.Header)
 	if x.gw.options.Untouched {
 		x.trip.Target, out.Host = x.target, x.r.Host
@@ -228,7 +233,7 @@ func (x *exchange) modifyResponse(res *http.Response) error {
 // handleError answers when there is no answer from upstream.
 func (x *exchange) handleError(_ http.ResponseWriter, r *http.Request, err error) {
 	x.fault = err
-	if r.Context().Err() != nil {
+	if r.Context().Err() != nil || clientGone(err) {
 		x.status = statusClientClosed
 		panic(http.ErrAbortHandler)
 	}
@@ -237,6 +242,14 @@ func (x *exchange) handleError(_ http.ResponseWriter, r *http.Request, err error
 		x.gw.options.Logger.Warn("upstream fails", x.logAttrs("service", x.ctx.Service.Name, "status", why.status, "tries", x.tries, "error", err)...)
 	}
 	x.fail(why.status, why.message, nil)
+}
+
+// clientGone reports whether an error means that the client's connection ended before its body did.
+func clientGone(err error) bool {
+	var fault *http1.Error
+	var network net.Error
+	return errors.As(err, &fault) && fault.Phase == http1.Body &&
+		(errors.Is(err, io.ErrUnexpectedEOF) || errors.As(fault.Err, &network))
 }
 
 // classify says which status and message an error means.
@@ -264,31 +277,70 @@ func classify(err error) *failure {
 type responseBody struct {
 	x      *exchange
 	source io.ReadCloser
+	held   []byte // what the plugins made of the last piece and did not fit
+	err    error  // what comes after held
 	ended  bool
 }
 
-func (b *responseBody) Read(p []byte) (int, error) {
-	n, err := b.source.Read(p)
-	if err != nil && !b.ended {
-		b.ended = true
-		b.x.reading.End()
-		if !errors.Is(err, io.EOF) {
-			b.x.bodyFailed(err)
+func (b *responseBody) Read(p []byte) (n int, err error) {
+	if b.err == nil && len(b.held) == 0 {
+		n, b.err = b.source.Read(p)
+		if b.x.plugins.FiltersBody() {
+			b.filter(p[:n])
+			n = 0
 		}
 	}
-	return n, err
+	if len(b.held) > 0 {
+		n = copy(p, b.held)
+		b.held = b.held[n:]
+	}
+	if b.err == nil || len(b.held) > 0 || n > 0 && b.err != io.EOF { //nolint:errorlint // a Reader returns it bare
+		return n, nil
+	}
+	if !b.ended {
+		b.ended = true
+		b.x.reading.End()
+		if b.err != io.EOF { //nolint:errorlint // likewise
+			b.x.bodyFailed(b.err)
+		}
+	}
+	return n, b.err
+}
+
+// filter runs the body_filter phase for one piece.
+func (b *responseBody) filter(piece []byte) {
+	eof := b.err == io.EOF //nolint:errorlint // likewise
+	if len(piece) == 0 && !eof {
+		return
+	}
+	out, err := b.x.plugins.FilterBody(&b.x.ctx, piece, eof)
+	switch {
+	case err != nil:
+		b.x.gw.options.Logger.Error("plugin fails", b.x.logAttrs("error", err)...)
+		b.err = &failure{message: msgUnexpected, cause: err}
+	case b.x.mayHaveBody():
+		b.held = out
+	}
+}
+
+// mayHaveBody reports whether the answer to the client is of a kind that can have a body.
+func (x *exchange) mayHaveBody() bool {
+	return x.r.Method != http.MethodHead && x.status != http.StatusNoContent && x.status != http.StatusNotModified
 }
 
 func (b *responseBody) Close() error { return b.source.Close() }
 
-// bodyFailed notes that the upstream's body broke off.
+// bodyFailed notes that the answer's body broke off, and lets the client have what there is of it.
 func (x *exchange) bodyFailed(err error) {
 	if x.r.Context().Err() != nil {
 		return // because the client went away
 	}
 	x.fault = err
-	x.try.RecordError(err.Error())
-	x.try.SetStatus(tracing.StatusError, "")
+	if plugin := (*failure)(nil); !errors.As(err, &plugin) {
+		x.try.RecordError(err.Error())
+		x.try.SetStatus(tracing.StatusError, "")
+	}
+	_ = http.NewResponseController(x.w).Flush()
 }
 
 // endBody ends what lasts as long as the answer's body.

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -123,14 +122,12 @@ func (x *exchange) forwardedHost() string {
 	return x.ctx.Host
 }
 
+// forwardedPort is the port that the client used: the listener's, whatever the Host header says.
 func (x *exchange) forwardedPort() string {
 	if x.peer.trusted {
 		if port := first(x.r.Header, "X-Forwarded-Port"); port != "" {
 			return port
 		}
-	}
-	if _, port, err := net.SplitHostPort(x.r.Host); err == nil && port != "" {
-		return port
 	}
 	if mapped, ok := x.gw.options.PortMaps[x.peer.local]; ok {
 		return strconv.Itoa(mapped)

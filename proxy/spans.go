@@ -35,19 +35,19 @@ var (
 )
 
 // set adds an attribute under the names of the conventions in force, unless a plugin has set it already.
-func (c Conventions) set(span tracing.Span, n name, value tracing.Value) {
+func (c Conventions) set(to tracing.Defaults, n name, value tracing.Value) {
 	if c&KongConventions != 0 && n.kong != "" {
-		span.Default(n.kong, value)
+		to.Set(n.kong, value)
 	}
 	if c&StableConventions != 0 && n.stable != "" && (n.stable != n.kong || c&KongConventions == 0) {
-		span.Default(n.stable, value)
+		to.Set(n.stable, value)
 	}
 }
 
 // describeRoot gives the root its attributes. It is done at the end, so that a request that is not sampled doesn't
 // pay for it.
 func (x *exchange) describeRoot() {
-	c, r, root := x.gw.options.Conventions, x.r, x.root
+	c, r, root := x.gw.options.Conventions, x.r, x.root.Defaults()
 	target := x.gw.secrets.target(x.target)
 	c.set(root, attrMethod, tracing.StringValue(r.Method))
 	if c&KongConventions != 0 {
@@ -66,19 +66,19 @@ func (x *exchange) describeRoot() {
 	c.set(root, attrFlavor, tracing.StringValue(flavor(r.ProtoMajor, r.ProtoMinor)))
 	c.set(root, attrClient, tracing.StringValue(x.ctx.Client.String()))
 	c.set(root, attrPeer, tracing.StringValue(x.ctx.Peer.String()))
-	root.Default("kong.request.id", tracing.StringValue(x.ctx.RequestID))
+	root.Set("kong.request.id", tracing.StringValue(x.ctx.RequestID))
 	c.set(root, attrStatus, tracing.IntValue(int64(x.status)))
 	if x.ctx.Route != nil {
 		c.set(root, attrRoute, tracing.StringValue(x.match.Path))
 		if x.ctx.Route.Name != "" {
-			root.Default("kong.route.name", tracing.StringValue(x.ctx.Route.Name))
+			root.Set("kong.route.name", tracing.StringValue(x.ctx.Route.Name))
 		}
 		if x.ctx.Service != nil && x.ctx.Service.Name != "" {
-			root.Default("kong.service.name", tracing.StringValue(x.ctx.Service.Name))
+			root.Set("kong.service.name", tracing.StringValue(x.ctx.Service.Name))
 		}
 	}
 	if x.status >= 500 || x.fault != nil && x.status != statusClientClosed {
-		root.SetStatus(tracing.StatusError, "")
+		x.root.SetStatus(tracing.StatusError, "")
 		c.set(root, attrErrorType, tracing.StringValue(strconv.Itoa(x.status)))
 	}
 }
@@ -100,15 +100,16 @@ func (x *exchange) describeTry(address dns.Address) {
 	if !x.try.Recording() {
 		return
 	}
-	c, try, up := x.gw.options.Conventions, x.try, x.place.upstream
-	try.SetInt("try_count", int64(x.tries))
+	c, up := x.gw.options.Conventions, x.place.upstream
+	try := x.try.Defaults()
+	try.Set("try_count", tracing.IntValue(int64(x.tries)))
 	c.set(try, attrPeer, tracing.StringValue(address.IP.String()))
 	c.set(try, attrPeerPort, tracing.IntValue(int64(address.Port)))
 	c.set(try, attrPeerName, tracing.StringValue(up.service.Host))
 	c.set(try, attrServerAddress, tracing.StringValue(up.service.Host))
 	c.set(try, attrServerPort, tracing.IntValue(int64(address.Port)))
 	if up.service.Name != "" {
-		try.SetString("peer.service", up.service.Name)
+		try.Set("peer.service", tracing.StringValue(up.service.Name))
 	}
 }
 
@@ -124,7 +125,7 @@ func (x *exchange) describeFailure(err error) {
 		x.try.SetStatus(tracing.StatusError, "")
 		x.try.RecordError(err.Error())
 	}
-	x.gw.options.Conventions.set(x.try, attrStatus, tracing.IntValue(int64(status)))
+	x.gw.options.Conventions.set(x.try.Defaults(), attrStatus, tracing.IntValue(int64(status)))
 	x.try.End()
 	x.try = tracing.Span{}
 }
@@ -135,7 +136,7 @@ func (x *exchange) describeTrip(begun time.Time) {
 		x.try.SetStatus(tracing.StatusError, "")
 	}
 	if x.try.Recording() {
-		x.gw.options.Conventions.set(x.try, attrStatus, tracing.IntValue(int64(x.upstreamStatus)))
+		x.gw.options.Conventions.set(x.try.Defaults(), attrStatus, tracing.IntValue(int64(x.upstreamStatus)))
 	}
 	if !x.trace.Has(tracing.Upstream) || !x.trace.Has(tracing.Balancer) {
 		return

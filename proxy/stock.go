@@ -1,12 +1,15 @@
 package proxy
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -23,6 +26,7 @@ type watch struct {
 	base               time.Time
 	connected, sent    atomic.Int64 // nanoseconds after base; 0: not yet
 	got, reused, wrote atomic.Bool
+	cancel             context.CancelFunc // called when the answer's body ends; after an upgrade the request's end does
 }
 
 func (w *watch) now() int64 { return max(int64(time.Since(w.base)), 1) }
@@ -37,7 +41,9 @@ func (w *watch) at(offset int64) time.Time {
 // Do implements doer. Connect and read time-outs are the transport's.
 func (s *stock) Do(req *http.Request, trip *http1.Trip) (*http.Response, error) {
 	w := &watch{base: time.Now()}
-	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+	var ctx context.Context
+	ctx, w.cancel = context.WithCancel(req.Context())
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
 			w.got.Store(true)
 			w.reused.Store(info.Reused)
@@ -58,10 +64,55 @@ func (s *stock) Do(req *http.Request, trip *http1.Trip) (*http.Response, error) 
 	trip.Reused, trip.Wrote, trip.BodyTouched = w.reused.Load(), w.wrote.Load(), hadBody && w.got.Load()
 	trip.Connected, trip.RequestSent = w.at(w.connected.Load()), w.at(w.sent.Load())
 	if err != nil {
+		w.cancel()
 		return nil, &http1.Error{Phase: phase(err, w), Err: err}
 	}
 	trip.HeadersRead = time.Now()
+	if res.StatusCode != http.StatusSwitchingProtocols {
+		res.Body = newTimedBody(res.Body, trip.ReadTimeout, w.cancel)
+	}
 	return res, nil
+}
+
+// timedBody bounds each wait for bytes of a body, which net/http's Transport does not.
+type timedBody struct {
+	io.ReadCloser
+	timeout time.Duration
+	timer   *time.Timer // nil: no bound
+	late    atomic.Bool
+	cancel  context.CancelFunc
+}
+
+func newTimedBody(body io.ReadCloser, timeout time.Duration, cancel context.CancelFunc) *timedBody {
+	b := &timedBody{ReadCloser: body, timeout: timeout, cancel: cancel}
+	if timeout > 0 {
+		b.timer = time.AfterFunc(timeout, func() {
+			b.late.Store(true)
+			cancel()
+		})
+		b.timer.Stop()
+	}
+	return b
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	if b.timer != nil {
+		b.timer.Reset(b.timeout)
+		defer b.timer.Stop()
+	}
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF { //nolint:errorlint // a Reader returns it bare
+		if b.late.Load() {
+			err = os.ErrDeadlineExceeded
+		}
+		err = &http1.Error{Phase: http1.Read, Err: err}
+	}
+	return n, err
+}
+
+func (b *timedBody) Close() error {
+	defer b.cancel()
+	return b.ReadCloser.Close()
 }
 
 // phase says where a request through net/http's Transport failed.

@@ -114,15 +114,35 @@ func (s Span) Replace(key string, value Value) {
 	}
 }
 
-// Default adds an attribute unless its key is there already.
-func (s Span) Default(key string, value Value) {
+// Defaults are attributes that give way to those that the span has already. The zero Defaults records nothing.
+type Defaults struct {
+	span  Span
+	until int32 // place of the last attribute that was there
+}
+
+// Defaults begins to add attributes that give way to those that are there now.
+func (s Span) Defaults() Defaults {
 	if !s.Recording() {
+		return Defaults{}
+	}
+	return Defaults{span: s, until: s.record().lastAttr}
+}
+
+// Set adds an attribute unless the span had one of its name before.
+func (d Defaults) Set(key string, value Value) {
+	s := d.span
+	if s.trace == nil {
 		return
 	}
 	t, r := s.trace, s.record()
-	for at := r.firstAttr; at != 0; at = t.attrs[at-1].next {
-		if t.attrs[at-1].Key == key {
-			return
+	if d.until != 0 {
+		for at := r.firstAttr; ; at = t.attrs[at-1].next {
+			if t.attrs[at-1].Key == key {
+				return
+			}
+			if at == d.until {
+				break
+			}
 		}
 	}
 	t.add(&r.firstAttr, &r.lastAttr, key, value)

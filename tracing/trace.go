@@ -265,6 +265,20 @@ func (t *Trace) Record(i int) *Record { return &t.records[i] }
 // Attrs runs over the attributes of span i in the order they were set.
 func (t *Trace) Attrs(i int) iter.Seq[*Attr] { return t.list(t.records[i].firstAttr) }
 
+// FirstAttr is the first attribute of span i and NextAttr the one after, nil at the end: Attrs for those in a hurry.
+// An attribute that was removed comes too, with no value.
+func (t *Trace) FirstAttr(i int) *Attr { return t.attr(t.records[i].firstAttr) }
+
+// NextAttr is the attribute after attr, nil at the end.
+func (t *Trace) NextAttr(attr *Attr) *Attr { return t.attr(attr.next) }
+
+func (t *Trace) attr(at int32) *Attr {
+	if at == 0 {
+		return nil
+	}
+	return &t.attrs[at-1]
+}
+
 // Events gives all events of all spans in the order they happened.
 func (t *Trace) Events() []Event { return t.events }
 

@@ -80,6 +80,12 @@ func TestWheelIsBounded(t *testing.T) {
 	if len(wheel) > maxWheel+len(specs) {
 		t.Errorf("got %d places, want about %d", len(wheel), maxWheel)
 	}
+	for want, specs := range map[int][]string{2: {"10.0.0.1:80 65535", "10.0.0.2:80 65535"}, 5: {"10.0.0.1:80 200", "10.0.0.2:80 300"}} {
+		even := newBalancer(t, upstream("round-robin"), &names{}, specs...)
+		if got := len(even.view.Load().algorithm.(*roundRobin).wheel); got != want {
+			t.Errorf("%v: got %d places, want %d", specs, got, want)
+		}
+	}
 	places := map[*address]int{}
 	for _, a := range wheel {
 		places[a]++
@@ -392,17 +398,26 @@ func TestEWMA(t *testing.T) {
 }
 
 func TestLatencyOfNewcomers(t *testing.T) {
-	old := newBalancer(t, upstream("latency"), &names{}, "10.0.0.1:80", "10.0.0.2:80")
-	for _, a := range old.view.Load().addresses {
-		a.latency.observe(80*time.Millisecond, old.now(), true)
-	}
-	b := newBalancer(t, upstream("latency"), &names{}, "10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80")
-	b.Adopt(old)
-	for _, a := range b.view.Load().addresses {
-		if got, known := a.latency.value(b.now()); !known || got < 0.079 || got > 0.081 {
-			t.Errorf("%s begins with %.3f s, want the mean of the others, 0.08 s", a.addrPort(), got)
+	synctest.Test(t, func(t *testing.T) {
+		old := newBalancer(t, upstream("latency"), &names{}, "10.0.0.1:80", "10.0.0.2:80")
+		time.Sleep(time.Minute)
+		for _, a := range old.view.Load().addresses {
+			a.latency.observe(80*time.Millisecond, old.now(), true)
 		}
-	}
+		b := newBalancer(t, upstream("latency"), &names{}, "10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80")
+		b.Adopt(old)
+		check := func(when string, want float64) {
+			t.Helper()
+			for _, a := range b.view.Load().addresses {
+				if got, known := a.latency.value(b.now()); !known || math.Abs(got-want) > 1e-6 {
+					t.Errorf("%s: %s has %.3f s, want %.3f s", when, a.addrPort(), got, want)
+				}
+			}
+		}
+		check("a newcomer begins with the mean of the others", 0.08)
+		time.Sleep(decayTime)
+		check("all fade alike", 0.08/math.E)
+	})
 }
 
 func TestPickDoesNotAllocate(t *testing.T) {

@@ -229,7 +229,7 @@ const (
 // Outcome is what became of a try.
 type Outcome struct {
 	Failure Failure
-	Status  int           // of the answer
+	Status  int           // of the answer; 0: it was no HTTP
 	Latency time.Duration // connecting, sending and reading the answer; 0: not measured
 }
 
@@ -248,16 +248,16 @@ func (b *Balancer) Report(p Pick, o Outcome) {
 	if !b.checked {
 		return
 	}
+	c := b.passive.status(o.Status)
 	switch {
 	case o.Failure == Abandoned:
+		return
 	case o.Failure == Broken:
-		b.count(a, tcpFailure, b.passive.tcpFailures, "passive")
+		c = tcpFailure
 	case o.Failure == TimedOut || o.Status == 504:
-		b.count(a, timeout, b.passive.timeouts, "passive")
-	default:
-		c, limit := b.passive.status(o.Status)
-		b.count(a, c, limit, "passive")
+		c = timeout
 	}
+	b.count(a, c, &b.passive, "passive")
 }
 
 func (b *Balancer) now() time.Duration { return time.Since(b.base) }

@@ -473,6 +473,9 @@ func BenchmarkPick(b *testing.B) {
 			up.HashOn, up.HashOnHeader = "header", "X-Key"
 			balancer := newBalancer(b, up, &names{}, specs...)
 			balancer.SetHealth("10.0.0.7:80", netip.AddrPort{}, false)
+			for _, a := range balancer.view.Load().addresses {
+				a.inflight.Add(1) // none is idle, which would be found at once
+			}
 			req := &Request{HTTP: httptest.NewRequest("GET", "/", nil)}
 			req.HTTP.Header.Set("X-Key", "somebody")
 			ctx := b.Context()

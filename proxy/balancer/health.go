@@ -50,38 +50,38 @@ const (
 
 var counterNames = [counters]string{success: "success", httpFailure: "http failure", tcpFailure: "tcp failure", timeout: "timeout"}
 
-// checks are the rules of one kind of check, passive or active. A limit of 0 turns its counter off.
+// checks are the rules of one kind of check, passive or active.
 type checks struct {
-	statuses                                       [1000]counter
-	successes, httpFailures, tcpFailures, timeouts int
+	statuses [1000]counter // what an answer with this status counts as
+	limits   [counters]int // how many make the change; 0 turns a counter off
 }
 
 func newChecks(h entity.HealthyRule, u entity.UnhealthyRule) checks {
-	c := checks{successes: h.Successes, httpFailures: u.HTTPFailures, tcpFailures: u.TCPFailures, timeouts: u.Timeouts}
+	c := checks{limits: [counters]int{
+		success: h.Successes, httpFailure: u.HTTPFailures, tcpFailure: u.TCPFailures, timeout: u.Timeouts,
+	}}
 	for _, s := range u.HTTPStatuses {
-		if s >= 0 && s < len(c.statuses) {
+		if s > 0 && s < len(c.statuses) {
 			c.statuses[s] = httpFailure
 		}
 	}
 	for _, s := range h.HTTPStatuses {
-		if s >= 0 && s < len(c.statuses) {
+		if s > 0 && s < len(c.statuses) {
 			c.statuses[s] = success
 		}
 	}
+	c.statuses[0] = httpFailure // an answer that is no HTTP
 	return c
 }
 
-// status says what an answer counts as; 0 stands for one that is no HTTP.
+// status says what an answer counts as.
 //
 // Kong: lua-resty-healthcheck checker:report_http_status
-func (c *checks) status(code int) (counter, int) {
-	switch {
-	case code == 0 || code > 0 && code < len(c.statuses) && c.statuses[code] == httpFailure:
-		return httpFailure, c.httpFailures
-	case code > 0 && code < len(c.statuses) && c.statuses[code] == success:
-		return success, c.successes
+func (c *checks) status(code int) counter {
+	if code < 0 || code >= len(c.statuses) {
+		return ignored
 	}
-	return ignored, 0
+	return c.statuses[code]
 }
 
 // state is where an address stands between health and illness.
@@ -155,8 +155,8 @@ func (h *health) force(healthy bool) (changed bool) {
 }
 
 // count adds a result to an address and tells of the change that it makes, if any.
-func (b *Balancer) count(a *address, c counter, limit int, by string) {
-	if a.health.count(c, limit) {
+func (b *Balancer) count(a *address, c counter, rules *checks, by string) {
+	if a.health.count(c, rules.limits[c]) {
 		b.settle(a, by, counterNames[c])
 	}
 }

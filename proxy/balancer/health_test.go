@@ -200,6 +200,16 @@ func TestSetHealth(t *testing.T) {
 	}
 }
 
+func TestSetHealthForgetsCounts(t *testing.T) {
+	b := newBalancer(t, withChecks(upstream("round-robin")), &names{}, "10.0.0.1:80")
+	try(t, b, Outcome{Status: 500})
+	b.SetHealth("10.0.0.1:80", netip.AddrPort{}, true)
+	try(t, b, Outcome{Status: 500})
+	if got, want := b.Health()[0].Health, Healthy; got != want {
+		t.Errorf("one failure before and one after: got %s, want %s", got, want)
+	}
+}
+
 func TestHealthReport(t *testing.T) {
 	r := &names{}
 	r.set("a.test", time.Minute, a("10.0.0.1"), a("10.0.0.2"))

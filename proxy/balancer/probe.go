@@ -65,26 +65,12 @@ func (b *Balancer) probeRound(ctx context.Context, down bool) {
 			}
 			c := b.probe(ctx, a)
 			if ctx.Err() == nil { // else it may be the end that broke it
-				b.count(a, c, b.active.limit(c), "active")
+				b.count(a, c, &b.active, "active")
 			}
 			return nil
 		})
 	}
 	g.Wait()
-}
-
-func (c *checks) limit(of counter) int {
-	switch of {
-	case success:
-		return c.successes
-	case httpFailure:
-		return c.httpFailures
-	case tcpFailure:
-		return c.tcpFailures
-	case timeout:
-		return c.timeouts
-	}
-	return 0
 }
 
 // probe asks one address how it does.
@@ -158,8 +144,7 @@ func (b *Balancer) probeHTTP(ctx context.Context, a *address) (counter, error) {
 	if err != nil {
 		return 0, err
 	}
-	c, _ := b.active.status(status)
-	return c, nil
+	return b.active.status(status), nil
 }
 
 func (b *Balancer) probeRequest(a *address) *http.Request {

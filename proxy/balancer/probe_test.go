@@ -28,7 +28,7 @@ import (
 func withActive(kind string) *entity.Upstream {
 	up := upstream("round-robin")
 	up.HealthChecks.Active = entity.ActiveCheck{
-		Type: kind, Timeout: 0.2, Concurrency: 10, HTTPPath: "/status?deep=1", HTTPSVerifyCertificate: true,
+		Type: kind, Timeout: 5, Concurrency: 10, HTTPPath: "/status?deep=1", HTTPSVerifyCertificate: true,
 		Healthy:   entity.HealthyRule{Interval: 0.02, HTTPStatuses: []int{200, 302}, Successes: 1},
 		Unhealthy: entity.UnhealthyRule{Interval: 0.02, HTTPStatuses: []int{404, 500, 503}, HTTPFailures: 1, TCPFailures: 1, Timeouts: 1},
 	}
@@ -107,7 +107,11 @@ func TestProbeHTTP(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBalancer(t, withActive("http"), &names{}, tt.addr)
+			up := withActive("http")
+			if tt.want == timeout {
+				up.HealthChecks.Active.Timeout = 0.2
+			}
+			b := newBalancer(t, up, &names{}, tt.addr)
 			if got := b.probe(t.Context(), b.view.Load().addresses[0]); got != tt.want {
 				t.Errorf("got %q, want %q", counterNames[got], counterNames[tt.want])
 			}
@@ -220,7 +224,6 @@ func TestProbeHTTPS(t *testing.T) {
 			host, _, _ := net.SplitHostPort(tt.target)
 			r.set(host, time.Minute, a("127.0.0.1"))
 			up, o := withActive("https"), Options{ClientCertificate: &keyPair}
-			up.HealthChecks.Active.Timeout = 2
 			tt.change(up, &o)
 			b, err := New(up, targets(tt.target), r, o)
 			if err != nil {
@@ -294,8 +297,8 @@ func TestProbeGRPC(t *testing.T) {
 				}
 				up := withActive(kind)
 				up.HealthChecks.Active.HTTPSVerifyCertificate = false
-				if tt.want != timeout {
-					up.HealthChecks.Active.Timeout = 2
+				if tt.want == timeout {
+					up.HealthChecks.Active.Timeout = 0.2
 				}
 				b := newBalancer(t, up, &names{}, s.Listener.Addr().String())
 				if got := b.probe(t.Context(), b.view.Load().addresses[0]); got != tt.want {
@@ -384,7 +387,7 @@ func TestConcurrencyIsBounded(t *testing.T) {
 		specs = append(specs, host+":"+strings.Split(addr, ":")[1])
 	}
 	up := withActive("http")
-	up.HealthChecks.Active.Concurrency, up.HealthChecks.Active.Timeout = 3, 5
+	up.HealthChecks.Active.Concurrency = 3
 	b := newBalancer(t, up, r, specs...)
 	if err := b.refresh(t.Context()); err != nil {
 		t.Fatal(err)

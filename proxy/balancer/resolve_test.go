@@ -54,6 +54,8 @@ func TestAddressesChangeUnderLoad(t *testing.T) {
 			b := newBalancer(t, upstream(algorithm), r, "a.test:80")
 			var wg sync.WaitGroup
 			stop := make(chan struct{})
+			defer wg.Wait()
+			defer close(stop)
 			var seen sync.Map
 			for range 4 {
 				wg.Go(func() {
@@ -73,22 +75,23 @@ func TestAddressesChangeUnderLoad(t *testing.T) {
 					}
 				})
 			}
-			last := ""
 			for range 5 {
 				g := generation.Add(1)
-				last = fmt.Sprintf("10.0.0.%d:80", g+1)
-				for range 3 { // stale at first, then renewed
+				last := fmt.Sprintf("10.0.0.%d:80", g+1)
+				end := time.Now().Add(10 * time.Second)
+				for {
 					b.mu.Lock()
 					b.targets[0].due = 0
 					b.mu.Unlock()
-					b.refresh(t.Context())
-					time.Sleep(10 * time.Millisecond)
+					b.refresh(t.Context()) // stale at first, then renewed
+					time.Sleep(5 * time.Millisecond)
+					if _, ok := seen.Load(last); ok {
+						break
+					}
+					if time.Now().After(end) {
+						t.Fatalf("the new address %s was never picked", last)
+					}
 				}
-			}
-			close(stop)
-			wg.Wait()
-			if _, ok := seen.Load(last); !ok {
-				t.Errorf("the last address %s was never picked", last)
 			}
 		})
 	}

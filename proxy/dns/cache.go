@@ -115,12 +115,11 @@ func (s *shard) evict() {
 
 // lookup returns the entry of a name in lower case, from the cache or by a query. An expired entry that may still be
 // served is returned at once and renewed in the background. At most one query per name is under way.
-func (r *Resolver) lookup(ctx context.Context, name string) (*entry, error) {
+func (r *Resolver) lookup(ctx context.Context, name string, now time.Duration) (*entry, error) {
 	s := r.cache.shard(name)
 	s.mu.RLock()
 	e := s.entries[name]
 	s.mu.RUnlock()
-	now := r.now()
 	if e != nil {
 		if now-time.Duration(e.used.Load()) >= time.Second {
 			e.used.Store(int64(now))
@@ -153,7 +152,7 @@ func (e *entry) result() (*entry, error) {
 
 // prefetch begins a query for host if one will be needed.
 func (r *Resolver) prefetch(host string) {
-	if _, ok, err := r.local(host); ok || err != nil {
+	if _, ok, err := r.local(host, r.now()); ok || err != nil {
 		return
 	}
 	name := strings.ToLower(host)

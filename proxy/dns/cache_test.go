@@ -155,7 +155,7 @@ func TestTurnsGoOnOverRenewal(t *testing.T) {
 			}
 			time.Sleep(1500 * time.Millisecond)
 			if i == 0 {
-				r.lookup(t.Context(), "a.test")
+				r.lookup(t.Context(), "a.test", r.now())
 			}
 		}
 	})

@@ -177,14 +177,15 @@ func (r *Resolver) Close() {
 // Kong: kong/resty/dns/client.lua execute_toip
 func (r *Resolver) Resolve(ctx context.Context, host string, port int) (Address, error) {
 	for range maxDepth {
-		ip, ok, err := r.local(host)
+		now := r.now()
+		ip, ok, err := r.local(host, now)
 		if err != nil {
 			return Address{}, err
 		}
 		if ok {
 			return Address{IP: ip, Port: port}, nil
 		}
-		e, err := r.lookup(ctx, strings.ToLower(host))
+		e, err := r.lookup(ctx, strings.ToLower(host), now)
 		if err != nil {
 			return Address{}, err
 		}
@@ -213,7 +214,8 @@ func (r *Resolver) lookupAll(ctx context.Context, host string, depth int, budget
 	if *budget--; depth == 0 || *budget < 0 {
 		return Records{}, errorFor(host, errRecursion)
 	}
-	ip, ok, err := r.local(host)
+	now := r.now()
+	ip, ok, err := r.local(host, now)
 	if err != nil {
 		return Records{}, err
 	}
@@ -224,7 +226,7 @@ func (r *Resolver) lookupAll(ctx context.Context, host string, depth int, budget
 		}
 		return Records{List: []Record{{IP: ip, Shares: 1}}, Type: qtype, TTL: hostsInterval}, nil
 	}
-	e, err := r.lookup(ctx, strings.ToLower(host))
+	e, err := r.lookup(ctx, strings.ToLower(host), now)
 	if err != nil {
 		return Records{}, err
 	}
@@ -262,7 +264,7 @@ func (r *Resolver) lookupAll(ctx context.Context, host string, depth int, budget
 }
 
 // local answers what needs no query: IP literals and names in the hosts file.
-func (r *Resolver) local(host string) (netip.Addr, bool, error) {
+func (r *Resolver) local(host string, now time.Duration) (netip.Addr, bool, error) {
 	host = strings.TrimSuffix(host, ".")
 	switch literalKind(host) {
 	case 4:
@@ -278,7 +280,7 @@ func (r *Resolver) local(host string) (netip.Addr, bool, error) {
 		}
 		return ip.Unmap(), true, nil
 	}
-	found, ok := r.hosts.lookup(host, r.now())
+	found, ok := r.hosts.lookup(host, now)
 	if !ok {
 		return netip.Addr{}, false, nil
 	}

@@ -163,11 +163,11 @@ func readRecord(rr dns.RR, qtype uint16) (record, bool) {
 		ip, ok := netip.AddrFromSlice(rr.AAAA)
 		return record{ip: ip.Unmap()}, ok
 	case *dns.SRV:
-		// "." says that there is no such service (RFC 2782).
+		// "." says that there is no such service (RFC 2782), and "" is what a record without data unpacks to.
 		return record{
 			target: strings.ToLower(rr.Target), port: int(rr.Port),
 			weight: max(int(rr.Weight), 1), priority: rr.Priority,
-		}, rr.Target != "."
+		}, rr.Target != "." && rr.Target != ""
 	}
 	return record{}, false
 }

@@ -332,7 +332,9 @@ func (p plain) request() (*http.Request, error) {
 	if p.name != "" {
 		req.Header[p.name] = []string{p.value, p.value + "2"}
 	}
-	req.Header["User-Agent"] = []string{""}
+	if p.name != "User-Agent" {
+		req.Header["User-Agent"] = []string{""}
+	}
 	if p.body != "" || p.chunked {
 		req.Body = io.NopCloser(io.MultiReader(strings.NewReader(p.body))) // hides WriteTo, which makes one chunk of it
 		req.ContentLength = p.length
@@ -412,6 +414,9 @@ var requests = []plain{
 	{method: "GET", target: "/", name: "content-length", value: "7"},
 	{method: "GET", target: "/", name: "Content-Length", value: "7"},
 	{method: "GET", target: "/", name: "Transfer-Encoding", value: "chunked"},
+	{method: "GET", target: "/", name: "Transfer-Encoding", value: "\x10"},
+	{method: "GET", target: "/", name: "User-Agent", value: "a\r\nB: c"},
+	{method: "GET", target: "/", name: "User-Agent", value: " mine "},
 	{method: "GET", target: "/", name: "X-Split", value: "a\r\nB: c"},
 	{method: "GET", target: "/", name: "Bad Name", value: "1"},
 	{method: "GET", target: "/", name: "Connection", value: "close"},

@@ -19,7 +19,7 @@ const (
 )
 
 // Error says in which phase a request failed and why. Read errors of an answer's
-// body are Errors too.
+// body are Errors too. It is a [net.Error].
 type Error struct {
 	Phase Phase
 	Err   error
@@ -29,8 +29,7 @@ func (e *Error) Error() string { return string(e.Phase) + ": " + e.Err.Error() }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Timeout says whether the time of the phase ran out. It makes Error a [net.Error] in
-// effect and answers for all phases.
+// Timeout says whether the time of the phase ran out.
 func (e *Error) Timeout() bool {
 	if errors.Is(e.Err, os.ErrDeadlineExceeded) || errors.Is(e.Err, context.DeadlineExceeded) {
 		return true
@@ -39,8 +38,10 @@ func (e *Error) Timeout() bool {
 	return errors.As(e.Err, &ne) && ne.Timeout()
 }
 
-// Temporary is there for [net.Error] only.
+// Temporary is there because [net.Error] wants it.
 func (e *Error) Temporary() bool { return e.Timeout() }
+
+var _ net.Error = (*Error)(nil)
 
 var (
 	// ErrHeaderTooLarge is the cause of an Error of phase Read where the head of

@@ -26,12 +26,14 @@ type exchange struct {
 	left  int64
 	keep  bool         // the connection may be used again once the body is read
 	state atomic.Int32 // of the body
+	end   error        // that Read came to
 }
 
 // The states of a body. Close may come while a Read blocks, and has to end it.
 const (
 	bodyOpen = iota
 	bodyReading
+	bodyEnded // read to the end, or to an error
 	bodyClosed
 )
 
@@ -95,10 +97,10 @@ func (x *exchange) run(m *message, trip *Trip) (res *http.Response, stale bool, 
 			return nil, false, x.fail(Read, err)
 		}
 	}
-	trip.HeadersRead = instant(clock())
 	if x.up != nil && x.up.ended(0) && x.up.err == nil {
 		trip.RequestSent = instant(x.up.sent)
 	}
+	trip.HeadersRead = instant(clock())
 	return res, false, nil
 }
 
@@ -257,23 +259,26 @@ func (x *exchange) open(res *http.Response) error {
 // Read reads the answer's body.
 func (x *exchange) Read(p []byte) (int, error) {
 	if !x.state.CompareAndSwap(bodyOpen, bodyReading) {
+		if x.state.Load() == bodyEnded {
+			return 0, x.end
+		}
 		return 0, errBodyClosed
 	}
 	n, err := x.read(p)
 	next := int32(bodyOpen)
 	if err != nil {
-		next = bodyClosed
+		next = bodyEnded
+		if err != io.EOF {
+			err = x.fail(Read, err)
+		}
+		x.end = err
 	}
 	closed := !x.state.CompareAndSwap(bodyReading, next)
-	switch {
-	case closed && err == nil:
+	if closed && err == nil {
 		err = errBodyClosed
-		x.finish(false)
-	case err == io.EOF:
-		x.finish(!closed)
-	case err != nil:
-		err = x.fail(Read, err)
-		x.finish(false)
+	}
+	if err != nil {
+		x.finish(err == io.EOF && !closed)
 	}
 	return n, err
 }

@@ -181,9 +181,6 @@ func (m *message) appendHead(req *http.Request, target string) error {
 		}
 	}
 	if agent != "" {
-		if !httpguts.ValidHeaderFieldValue(agent) {
-			return invalidValue("User-Agent")
-		}
 		b = appendField(b, "User-Agent", agent)
 	}
 	if req.Close && !httpguts.HeaderValuesContainsToken(req.Header["Connection"], "close") {
@@ -212,7 +209,8 @@ type field struct {
 	values []string
 }
 
-// appendFields writes h by name, without what appendHead writes itself.
+// appendFields writes h by name, without what appendHead writes itself, and checks all
+// of it.
 func appendFields(b []byte, h http.Header) ([]byte, error) {
 	var room [32]field
 	fields := room[:0]
@@ -220,6 +218,11 @@ func appendFields(b []byte, h http.Header) ([]byte, error) {
 		own, err := writtenByUs(name)
 		if err != nil {
 			return b, err
+		}
+		for _, v := range values {
+			if !validValue(v) {
+				return b, invalidValue(name)
+			}
 		}
 		if !own {
 			fields = append(fields, field{name, values})
@@ -231,9 +234,6 @@ func appendFields(b []byte, h http.Header) ([]byte, error) {
 			return b, fmt.Errorf("invalid header name %q", f.name)
 		}
 		for _, v := range f.values {
-			if !validValue(v) {
-				return b, invalidValue(f.name)
-			}
 			b = appendField(b, f.name, textproto.TrimString(v))
 		}
 	}

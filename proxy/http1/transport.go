@@ -139,7 +139,7 @@ type Outcome struct {
 	Connected time.Time
 
 	// RequestSent is when the last byte of the request was handed to the kernel;
-	// zero where the answer came before that.
+	// zero where the answer was there before, or as soon as, that was known.
 	RequestSent time.Time
 
 	// HeadersRead is when the head of the final answer had been read.

@@ -680,7 +680,7 @@ func TestReuseAfterUpload(t *testing.T) {
 		var trip Trip
 		req := newRequest(t, "POST", u.url, io.LimitReader(endless{}, 100_000))
 		do(t, tr, req, &trip)
-		if trip.Reused != (i > 0) || trip.RequestSent.IsZero() || trip.HeadersRead.Before(trip.RequestSent) {
+		if trip.Reused != (i > 0) || trip.HeadersRead.Before(trip.RequestSent) {
 			t.Errorf("request %d: %+v", i, trip)
 		}
 	}
@@ -863,13 +863,8 @@ func TestCancel(t *testing.T) {
 			u := newUpstream(t, func(_ int, c net.Conn, br *bufio.Reader) {
 				http.ReadRequest(br)
 				io.WriteString(c, tt.answer)
-				time.Sleep(30 * time.Millisecond)
-				for {
-					if _, err := c.Read(make([]byte, 1)); err != nil {
-						return
-					}
-					time.Sleep(time.Millisecond)
-				}
+				time.Sleep(30 * time.Millisecond) // so that uploads are stuck when the context ends
+				io.Copy(io.Discard, br)
 			})
 			var wg sync.WaitGroup
 			for range 50 {
@@ -936,6 +931,40 @@ func TestCloseWhileReading(t *testing.T) {
 		}
 		if _, err := res.Body.Read(make([]byte, 1)); err == nil {
 			t.Error("read after Close")
+		}
+	}
+}
+
+// TestReadAfterEnd reads on where the body ended: it stays at its end.
+func TestReadAfterEnd(t *testing.T) {
+	checkLeaks(t)
+	for _, tt := range []struct {
+		answer string
+		whole  bool
+	}{
+		{okAnswer, true},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", true},
+		{"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 9\r\n\r\nok", false},
+	} {
+		u := newUpstream(t, func(_ int, c net.Conn, br *bufio.Reader) {
+			readRequest(br)
+			io.WriteString(c, tt.answer)
+		})
+		res, err := newTransport(t).RoundTrip(newRequest(t, "GET", u.url, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, first := io.ReadAll(res.Body)
+		n, second := res.Body.Read(make([]byte, 1))
+		if first == nil {
+			first = io.EOF
+		}
+		if n != 0 || second != first || (first == io.EOF) != tt.whole {
+			t.Errorf("%q: ended with %v, then %d, %v", tt.answer, first, n, second)
+		}
+		res.Body.Close()
+		if _, err := res.Body.Read(make([]byte, 1)); err == nil || err == io.EOF {
+			t.Errorf("%q: after Close: %v", tt.answer, err)
 		}
 	}
 }

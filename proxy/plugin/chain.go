@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"runtime/debug"
 	"slices"
 
@@ -101,7 +102,6 @@ func (p *Plan) Close() error {
 type Chain struct {
 	steps        []step
 	bodyFilters  bool
-	perConsumer  bool
 	hasBalancers bool
 }
 
@@ -140,11 +140,13 @@ func (p *Plan) Chain(route *entity.Route, service *entity.Service) *Chain {
 			}
 			s.byConsumer[consumer] = b
 		}
-		if s.plain == nil && s.byConsumer == nil {
+		if rank, ok := best[""]; ok && rank == ofRouteAndService {
+			maps.DeleteFunc(s.byConsumer, func(consumer string, _ *bound) bool { return best[consumer] == 0 })
+		}
+		if s.plain == nil && len(s.byConsumer) == 0 {
 			continue
 		}
 		chain.steps = append(chain.steps, s)
-		chain.perConsumer = chain.perConsumer || s.byConsumer != nil
 		for _, b := range s.every() {
 			chain.bodyFilters = chain.bodyFilters || b.bodyFilter != nil
 			chain.hasBalancers = chain.hasBalancers || b.balancer != nil
@@ -164,8 +166,12 @@ func (s *step) every() []*bound {
 	return all
 }
 
-// precedence ranks an instance's scope for a route and service; ok is false where it doesn't apply. An instance for a
-// consumer outranks every one without, since the caller keeps those apart.
+// ofRouteAndService is the highest rank that a scope gets from route and service.
+const ofRouteAndService = 3
+
+// precedence ranks an instance's scope for a route and service; ok is false where it doesn't apply. The caller keeps
+// those for a consumer apart: they outrank every one without, but that one for a consumer alone gives way to one for
+// route and service together.
 // Kong: kong/runloop/plugins_iterator.lua lookup_cfg
 func precedence(config *entity.Plugin, route *entity.Route, service *entity.Service) (rank int, ok bool) {
 	if config.Route != nil {
@@ -199,30 +205,26 @@ func (c *Chain) Rewrites() bool {
 	return slices.ContainsFunc(c.steps, func(s step) bool { return s.plain != nil && s.plain.rewriter != nil })
 }
 
-// Rewrite runs the rewrite phase of a global chain. It stops at an exit or an error.
+// Rewrite runs the rewrite phase of a global chain. It stops at an exit or an error; the chain's later phases can run
+// then too.
 func (c *Chain) Rewrite(ctx *Context) (err error) {
-	defer recovered(ctx, &err)
 	ctx.use(c)
 	for i := range c.steps {
-		b := c.steps[i].plain
-		if b == nil || b.rewriter == nil {
+		b := ctx.choose(i)
+		if b == nil || b.rewriter == nil || err != nil || ctx.answer != nil {
 			continue
 		}
 		ctx.begin(i, tracing.PluginRewrite, c.steps[i].names.rewrite)
-		err := b.rewriter.Rewrite(ctx)
+		err = guard(ctx, b.rewriter.Rewrite)
 		ctx.end(err)
-		if err != nil || ctx.answer != nil {
-			return err
-		}
 	}
-	return nil
+	return err
 }
 
 // Access chooses the instance of every plugin, by the consumer as far as it is known when its turn comes, and runs
 // the access phase. After an exit or an error the rest is chosen but not run.
 // Kong: kong/init.lua execute_collecting_plugins_iterator
 func (c *Chain) Access(ctx *Context) (err error) {
-	defer recovered(ctx, &err)
 	ctx.use(c)
 	for i := range c.steps {
 		b := ctx.choose(i)
@@ -230,7 +232,7 @@ func (c *Chain) Access(ctx *Context) (err error) {
 			continue
 		}
 		ctx.begin(i, tracing.PluginAccess, c.steps[i].names.access)
-		err = b.accessor.Access(ctx)
+		err = guard(ctx, b.accessor.Access)
 		ctx.end(err)
 	}
 	return err
@@ -245,17 +247,16 @@ func (c *Chain) Skip(ctx *Context) {
 }
 
 // Balance runs before every try after the first.
-func (c *Chain) Balance(ctx *Context) (err error) {
+func (c *Chain) Balance(ctx *Context) error {
 	if !c.hasBalancers {
 		return nil
 	}
-	defer recovered(ctx, &err)
 	for i, b := range ctx.chosen {
 		if b == nil || b.balancer == nil {
 			continue
 		}
 		ctx.step = i
-		if err := b.balancer.Balance(ctx); err != nil {
+		if err := guard(ctx, b.balancer.Balance); err != nil {
 			return err
 		}
 	}
@@ -263,14 +264,13 @@ func (c *Chain) Balance(ctx *Context) (err error) {
 }
 
 // FilterHeader runs the header filter phase.
-func (c *Chain) FilterHeader(ctx *Context) (err error) {
-	defer recovered(ctx, &err)
+func (c *Chain) FilterHeader(ctx *Context) error {
 	for i, b := range ctx.chosen {
 		if b == nil || b.headerFilter == nil {
 			continue
 		}
 		ctx.begin(i, tracing.PluginHeaderFilter, c.steps[i].names.headerFilter)
-		err := b.headerFilter.FilterHeader(ctx)
+		err := guard(ctx, b.headerFilter.FilterHeader)
 		ctx.end(err)
 		if err != nil {
 			return err
@@ -280,14 +280,17 @@ func (c *Chain) FilterHeader(ctx *Context) (err error) {
 }
 
 // FilterBody runs the body filter phase for one piece of the body.
-func (c *Chain) FilterBody(ctx *Context, chunk []byte, eof bool) (out []byte, err error) {
-	defer recovered(ctx, &err)
+func (c *Chain) FilterBody(ctx *Context, chunk []byte, eof bool) ([]byte, error) {
 	for i, b := range ctx.chosen {
 		if b == nil || b.bodyFilter == nil {
 			continue
 		}
 		ctx.step = i
-		if chunk, err = b.bodyFilter.FilterBody(ctx, chunk, eof); err != nil {
+		err := guard(ctx, func(ctx *Context) (err error) {
+			chunk, err = b.bodyFilter.FilterBody(ctx, chunk, eof)
+			return err
+		})
+		if err != nil {
 			ctx.end(err)
 			return nil, err
 		}
@@ -302,17 +305,12 @@ func (c *Chain) Log(ctx *Context) {
 			continue
 		}
 		ctx.step = i
-		if err := logOne(ctx, b); err != nil {
-			ctx.Logger.Error("log phase", "plugin", b.config.Name, "error", err)
-		}
+		ctx.Span = ctx.Root
+		_ = guard(ctx, func(ctx *Context) error { // which has logged the panic
+			b.logger.Log(ctx)
+			return nil
+		})
 	}
-}
-
-func logOne(ctx *Context, b *bound) (err error) {
-	defer recovered(ctx, &err)
-	ctx.Span = ctx.Root
-	b.logger.Log(ctx)
-	return nil
 }
 
 // use binds the context to a chain.
@@ -355,13 +353,14 @@ func (ctx *Context) end(err error) {
 	ctx.Span = ctx.Root
 }
 
-// recovered turns a plugin's panic into an error of its phase.
-func recovered(ctx *Context, err *error) {
-	cause := recover()
-	if cause == nil {
-		return
-	}
-	*err = fmt.Errorf("panic: %v", cause)
-	ctx.end(*err)
-	ctx.Logger.Error("plugin panics", "error", *err, "stack", string(debug.Stack()))
+// guard runs a plugin's phase and turns a panic in it into an error.
+func guard(ctx *Context, phase func(*Context) error) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("panic: %v", cause)
+			ctx.Logger.Error("plugin panics", "plugin", ctx.chosen[ctx.step].config.Name, "error", err,
+				"request_id", ctx.RequestID, "stack", string(debug.Stack()))
+		}
+	}()
+	return phase(ctx)
 }

@@ -2,10 +2,8 @@ package otlp
 
 import (
 	"encoding/binary"
-	"iter"
 	"math/bits"
 	"strings"
-	"unicode/utf8"
 
 	"sidekong/tracing"
 )
@@ -53,8 +51,8 @@ const (
 // that the frames of many traces, one behind the other, are a ScopeSpans message.
 type Frames struct{ Trace *tracing.Trace }
 
-// AppendFrames appends the spans to buf and says how many they are. Invalid UTF-8 in the trace is replaced on the
-// way, since a receiver refuses a whole batch because of it.
+// AppendFrames appends the spans to buf and says how many they are. Invalid UTF-8 is replaced, since a receiver
+// refuses a whole batch because of it.
 func (f Frames) AppendFrames(buf []byte) (out []byte, n int) {
 	t := f.Trace
 	start := uint64(t.Start().UnixNano())
@@ -66,157 +64,131 @@ func (f Frames) AppendFrames(buf []byte) (out []byte, n int) {
 		if i == 0 && t.RemoteParent() {
 			spanFlags |= flagIsRemoteMask
 		}
-		size := spanSize(t, i, r)
-		buf = appendLength(buf, tagScopeSpansSpan, size)
-		buf = append(appendLength(buf, tagSpanTraceID, len(id)), id[:]...)
-		buf = append(appendLength(buf, tagSpanID, len(r.ID)), r.ID[:]...)
+		var frame int
+		buf, frame = begin(append(buf, tagScopeSpansSpan))
+		buf = append(append(buf, tagSpanTraceID, byte(len(id))), id[:]...)
+		buf = append(append(buf, tagSpanID, byte(len(r.ID))), r.ID[:]...)
 		if t.State() != "" {
 			buf = appendString(buf, tagSpanState, t.State())
 		}
 		if r.Parent.IsValid() {
-			buf = append(appendLength(buf, tagSpanParent, len(r.Parent)), r.Parent[:]...)
+			buf = append(append(buf, tagSpanParent, byte(len(r.Parent))), r.Parent[:]...)
 		}
 		buf = appendString(buf, tagSpanName, r.Name)
 		buf = append(buf, tagSpanKind, byte(r.Kind))
 		buf = binary.LittleEndian.AppendUint64(append(buf, tagSpanStart), start+uint64(r.Start))
 		buf = binary.LittleEndian.AppendUint64(append(buf, tagSpanEnd), start+uint64(r.End))
-		buf = appendAttrs(buf, tagSpanAttribute, t.Attrs(i))
+		for attr := t.FirstAttr(i); attr != nil; attr = t.NextAttr(attr) {
+			buf = appendAttr(buf, tagSpanAttribute, attr)
+		}
 		events := t.Events()
 		for j := range events {
 			if e := &events[j]; e.Span == i {
-				buf = appendLength(buf, tagSpanEvent, eventSize(t, e))
-				buf = binary.LittleEndian.AppendUint64(append(buf, tagEventTime), start+uint64(e.At))
-				buf = appendString(buf, tagEventName, e.Name)
-				buf = appendAttrs(buf, tagEventAttribute, t.EventAttrs(e))
+				buf = appendEvent(buf, t, e, start)
 			}
 		}
-		if size := statusSize(r); size > 0 {
-			buf = appendLength(buf, tagSpanStatus, size)
-			if r.StatusText != "" {
-				buf = appendString(buf, tagStatusMessage, r.StatusText)
-			}
-			if r.Status != tracing.StatusUnset {
-				buf = append(buf, tagStatusCode, byte(r.Status))
-			}
+		if r.Status != tracing.StatusUnset || r.StatusText != "" {
+			buf = appendStatus(buf, r)
 		}
 		buf = binary.AppendUvarint(buf, tagSpanFlags)
 		buf = binary.LittleEndian.AppendUint32(buf, spanFlags)
+		buf = end(buf, frame)
 	}
 	return buf, t.Len()
 }
 
-func spanSize(t *tracing.Trace, i int, r *tracing.Record) int {
-	r.Name, r.StatusText = validUTF8(r.Name), validUTF8(r.StatusText)
-	size := 2 + len(tracing.TraceID{}) + 2 + len(r.ID) + fieldSize(len(r.Name)) + 2 + 9 + 9 + 2 + 4
-	if t.State() != "" {
-		size += fieldSize(len(t.State()))
+func appendEvent(buf []byte, t *tracing.Trace, e *tracing.Event, start uint64) []byte {
+	buf, event := begin(append(buf, tagSpanEvent))
+	buf = binary.LittleEndian.AppendUint64(append(buf, tagEventTime), start+uint64(e.At))
+	buf = appendString(buf, tagEventName, e.Name)
+	for attr := range t.EventAttrs(e) {
+		buf = appendAttr(buf, tagEventAttribute, attr)
 	}
-	if r.Parent.IsValid() {
-		size += 2 + len(r.Parent)
-	}
-	size += attrsSize(t.Attrs(i))
-	events := t.Events()
-	for j := range events {
-		if e := &events[j]; e.Span == i {
-			e.Name = validUTF8(e.Name)
-			size += fieldSize(eventSize(t, e))
-		}
-	}
-	if status := statusSize(r); status > 0 {
-		size += fieldSize(status)
-	}
-	return size
+	return end(buf, event)
 }
 
-func eventSize(t *tracing.Trace, e *tracing.Event) int {
-	return 9 + fieldSize(len(e.Name)) + attrsSize(t.EventAttrs(e))
-}
-
-func statusSize(r *tracing.Record) int {
-	size := 0
+func appendStatus(buf []byte, r *tracing.Record) []byte {
+	buf, status := begin(append(buf, tagSpanStatus))
 	if r.StatusText != "" {
-		size += fieldSize(len(r.StatusText))
+		buf = appendString(buf, tagStatusMessage, r.StatusText)
 	}
 	if r.Status != tracing.StatusUnset {
-		size += 2
+		buf = append(buf, tagStatusCode, byte(r.Status))
 	}
-	return size
+	return end(buf, status)
 }
 
-func attrsSize(attrs iter.Seq[*tracing.Attr]) int {
-	size := 0
-	for attr := range attrs {
-		attr.Key = validUTF8(attr.Key)
-		if attr.Value.Kind == tracing.ValueString {
-			attr.Value.Text = validUTF8(attr.Value.Text)
-		}
-		size += fieldSize(attrSize(attr))
+// appendAttr appends a KeyValue message; one without a value is left out.
+func appendAttr(buf []byte, tag byte, attr *tracing.Attr) []byte {
+	v := attr.Value
+	if v.Kind == tracing.ValueNone {
+		return buf
 	}
-	return size
-}
-
-// attrSize is the size of a KeyValue message.
-func attrSize(attr *tracing.Attr) int {
-	return fieldSize(len(attr.Key)) + fieldSize(valueSize(attr.Value))
-}
-
-// valueSize is the size of an AnyValue message.
-func valueSize(v tracing.Value) int {
+	buf, pair := begin(append(buf, tag))
+	buf = appendString(buf, tagKey, attr.Key)
+	buf, value := begin(append(buf, tagValue))
 	switch v.Kind {
 	case tracing.ValueString:
-		return fieldSize(len(v.Text))
+		buf = appendString(buf, tagString, v.Text)
 	case tracing.ValueInt:
-		return 1 + varintSize(uint64(v.Int()))
+		buf = binary.AppendUvarint(append(buf, tagInt), uint64(v.Int()))
 	case tracing.ValueFloat:
-		return 1 + 8
+		buf = binary.LittleEndian.AppendUint64(append(buf, tagDouble), v.FloatBits())
 	default:
-		return 2
+		b := byte(0)
+		if v.Bool() {
+			b = 1
+		}
+		buf = append(buf, tagBool, b)
 	}
+	return end(end(buf, value), pair)
 }
 
-func appendAttrs(buf []byte, tag byte, attrs iter.Seq[*tracing.Attr]) []byte {
-	for attr := range attrs {
-		buf = appendLength(buf, tag, attrSize(attr))
-		buf = appendString(buf, tagKey, attr.Key)
-		v := attr.Value
-		buf = appendLength(buf, tagValue, valueSize(v))
-		switch v.Kind {
-		case tracing.ValueString:
-			buf = appendString(buf, tagString, v.Text)
-		case tracing.ValueInt:
-			buf = binary.AppendUvarint(append(buf, tagInt), uint64(v.Int()))
-		case tracing.ValueFloat:
-			buf = binary.LittleEndian.AppendUint64(append(buf, tagDouble), v.FloatBits())
-		case tracing.ValueBool:
-			b := byte(0)
-			if v.Bool() {
-				b = 1
-			}
-			buf = append(buf, tagBool, b)
-		}
+// begin leaves room for the length of a message that is as short as most are; end writes it when it is known.
+func begin(buf []byte) (out []byte, at int) { return append(buf, 0), len(buf) }
+
+func end(buf []byte, at int) []byte {
+	n := len(buf) - at - 1
+	if n < 0x80 {
+		buf[at] = byte(n)
+		return buf
 	}
+	extra := varintSize(uint64(n)) - 1
+	for range extra {
+		buf = append(buf, 0)
+	}
+	copy(buf[at+1+extra:], buf[at+1:at+1+n])
+	binary.PutUvarint(buf[at:], uint64(n))
 	return buf
 }
 
 func appendString(buf []byte, tag byte, s string) []byte {
-	return append(appendLength(buf, tag, len(s)), s...)
-}
-
-func appendLength(buf []byte, tag byte, n int) []byte {
-	if n < 0x80 {
-		return append(buf, tag, byte(n))
+	if !plainASCII(s) {
+		s = strings.ToValidUTF8(s, "\uFFFD")
 	}
-	return binary.AppendUvarint(append(buf, tag), uint64(n))
+	if len(s) < 0x80 {
+		return append(append(buf, tag, byte(len(s))), s...)
+	}
+	return append(binary.AppendUvarint(append(buf, tag), uint64(len(s))), s...)
 }
-
-// fieldSize is the size of a length-delimited field of n bytes with a one-byte tag.
-func fieldSize(n int) int { return 1 + varintSize(uint64(n)) + n }
 
 func varintSize(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
 
-func validUTF8(s string) string {
-	if utf8.ValidString(s) {
-		return s
+// plainASCII looks at eight bytes at a time: nearly every string is ASCII, and needs no closer look.
+func plainASCII(s string) bool {
+	const high = 0x8080808080808080
+	for len(s) >= 8 {
+		eight := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		if eight&high != 0 {
+			return false
+		}
+		s = s[8:]
 	}
-	return strings.ToValidUTF8(s, "\uFFFD")
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
 }

@@ -1,5 +1,5 @@
-// Collector is the OpenTelemetry Collector with what the end-to-end test needs of it: it receives OTLP and writes what
-// it received to a file, one JSON document a line. It is a module of its own so that the project does not inherit
+// Collector is the OpenTelemetry Collector with what the end-to-end test needs of it: it receives OTLP from those who
+// know a token and writes what it received to a file. It is a module of its own so that the project does not inherit
 // the collector's dependencies.
 package main
 
@@ -7,10 +7,12 @@ import (
 	"log"
 
 	"github.com/open-telemetry/opentelemetry-collector-contrib/exporter/fileexporter"
+	"github.com/open-telemetry/opentelemetry-collector-contrib/extension/bearertokenauthextension"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/provider/fileprovider"
 	"go.opentelemetry.io/collector/exporter"
+	"go.opentelemetry.io/collector/extension"
 	"go.opentelemetry.io/collector/otelcol"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/otlpreceiver"
@@ -35,10 +37,11 @@ func main() {
 
 // factories lists the components that a configuration file may name.
 func factories() (otelcol.Factories, error) {
-	otlp, file := otlpreceiver.NewFactory(), fileexporter.NewFactory()
+	otlp, token, file := otlpreceiver.NewFactory(), bearertokenauthextension.NewFactory(), fileexporter.NewFactory()
 	return otelcol.Factories{
-		Receivers: map[component.Type]receiver.Factory{otlp.Type(): otlp},
-		Exporters: map[component.Type]exporter.Factory{file.Type(): file},
-		Telemetry: otelconftelemetry.NewFactory(),
+		Receivers:  map[component.Type]receiver.Factory{otlp.Type(): otlp},
+		Extensions: map[component.Type]extension.Factory{token.Type(): token},
+		Exporters:  map[component.Type]exporter.Factory{file.Type(): file},
+		Telemetry:  otelconftelemetry.NewFactory(),
 	}, nil
 }

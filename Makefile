@@ -1,0 +1,114 @@
+# What CI runs is `make check`. Go is all it needs: the tools below come through the Go module proxy at the versions
+# given here. The end-to-end test needs Node.js too and is left out, with a line that says so, where there is none.
+
+GO       ?= go
+FUZZTIME ?= 5s
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+DESTDIR  ?= dist/rootfs
+
+GOLANGCI_LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOFUMPT       := $(GO) run mvdan.cc/gofumpt@v0.12.0
+GOVULNCHECK   := $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.8.0
+
+BACKEND   := configs/compose/backend
+COLLECTOR := internal/e2e/collector
+
+# Every Go file of ours; a test's folder of Node.js packages holds none of ours.
+GOFILES = $$(find . \( -name node_modules -o -path ./.git \) -prune -o -name '*.go' -print)
+
+step = @printf '\n==> %s (%s)\n' '$@' "$$(date +%T)"
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help check build test vet lint fmt fmt-check fuzz bench e2e e2e-if-node image image-test rootfs golden vuln clean
+
+help: ## Show what can be made.
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+check: fmt-check vet lint build test fuzz e2e-if-node ## Everything that CI runs.
+	@printf '\ncheck: passed (%s)\n' "$$(date +%T)"
+
+build: ## Build the program into bin/.
+	$(step)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sidekong ./cmd/sidekong
+
+test: ## Run the tests with the race detector.
+	$(step)
+	$(GO) test -race -timeout 10m ./...
+
+vet: ## Run go vet.
+	$(step)
+	$(GO) vet -tags e2e,image ./...
+	cd $(COLLECTOR) && $(GO) vet .
+
+lint: ## Run golangci-lint, and go fix to see what would be written in a newer way.
+	$(step)
+	$(GOLANGCI_LINT) run
+	$(GO) fix -diff ./...
+
+fmt: ## Format all Go files.
+	$(step)
+	$(GOFUMPT) -w $(GOFILES)
+
+fmt-check:
+	$(step)
+	@unformatted=$$($(GOFUMPT) -l $(GOFILES)) || exit 1; \
+	if [ -n "$$unformatted" ]; then echo "not formatted (make fmt mends it):"; echo "$$unformatted"; exit 1; fi
+
+fuzz: ## Run each fuzz target for FUZZTIME (5s).
+	$(step)
+	@mkdir -p dist
+	@targets=$$($(GO) test -list '^Fuzz' ./...) || { echo "$$targets"; exit 1; }; \
+	echo "$$targets" | awk '/^Fuzz/ { name[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, name[i]; n = 0 }' | \
+	while read -r package target; do \
+		echo "$$target"; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null >dist/fuzz.log 2>&1 || \
+			{ cat dist/fuzz.log; exit 1; }; \
+	done
+
+bench: ## Run all benchmarks.
+	$(step)
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+e2e: build bin/collector $(BACKEND)/node_modules/.package-lock.json ## One request through the real collector and a real Node.js backend.
+	$(step)
+	$(GO) test -tags e2e -count 1 -timeout 3m ./internal/e2e
+
+e2e-if-node:
+	@if command -v node >/dev/null && command -v npm >/dev/null; then $(MAKE) --no-print-directory e2e; else \
+		printf '\n==> e2e: LEFT OUT, it needs Node.js and npm, and this machine has none\n'; fi
+
+bin/collector: $(wildcard $(COLLECTOR)/*)
+	$(step)
+	cd $(COLLECTOR) && $(GO) build -o $(CURDIR)/$@ .
+
+$(BACKEND)/node_modules/.package-lock.json: $(BACKEND)/package-lock.json
+	$(step)
+	cd $(BACKEND) && npm ci --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+vuln: ## Ask govulncheck for known vulnerabilities; SIDEKONG_VULNDB names another database (a URL).
+	$(step)
+	$(GOVULNCHECK) $${SIDEKONG_VULNDB:+-db "$$SIDEKONG_VULNDB"} ./...
+
+image: ## Build the container image sidekong:VERSION with Docker.
+	docker build --build-arg VERSION=$(VERSION) -t sidekong:$(VERSION) -t sidekong:latest .
+
+image-test: build ## Build the image's last stage with buildah and start it with podman (as root).
+	$(step)
+	rm -rf dist/rootfs
+	install -D bin/sidekong dist/rootfs/usr/local/bin/sidekong
+	$(MAKE) --no-print-directory rootfs
+	$(GO) test -tags image -count 1 -timeout 5m ./internal/e2e
+
+clean: ## Remove what make made.
+	rm -rf bin dist $(BACKEND)/node_modules
+
+rootfs: # The files of the container image, as they lie in it; DESTDIR/usr/local/bin/sidekong is built already.
+	install -d $(DESTDIR)/etc/ssl/certs $(DESTDIR)/usr/local/bin
+	install -d -m 1777 $(DESTDIR)/tmp
+	install -d -o 1000 -g 1000 $(DESTDIR)/usr/local/kong $(DESTDIR)/var/run/kong
+	install -m 644 /etc/ssl/certs/ca-certificates.crt $(DESTDIR)/etc/ssl/certs/
+	echo 'kong:x:1000:1000:kong:/usr/local/kong:/sbin/nologin' >$(DESTDIR)/etc/passwd
+	echo 'kong:x:1000:' >$(DESTDIR)/etc/group
+	ln -sf sidekong $(DESTDIR)/usr/local/bin/kong

@@ -1,0 +1,123 @@
+package function
+
+import lua "github.com/yuin/gopher-lua"
+
+// maxNested bounds coroutines that resume each other: each is a recursion of the interpreter.
+const maxNested = 32
+
+// coroutineLibrary wraps the interpreter's coroutines: they belong to the run of their maker, which counts and bounds
+// them, and errors in them are worded as everywhere.
+func coroutineLibrary(L *lua.LState) *lua.LTable {
+	lua.OpenCoroutine(L)
+	stock := L.Get(-1).(*lua.LTable)
+	L.Pop(1)
+	function := func(name string) lua.LGFunction { return stock.RawGetString(name).(*lua.LFunction).GFunction }
+	create, yield, status := function("create"), function("yield"), function("status")
+
+	newThread := func(L *lua.LState) *lua.LState {
+		r := runOf(L)
+		checkFunction(L, 1)
+		r.charge(L, threadBytes)
+		L.RemoveContext() // else the new thread derives one of its own
+		create(L)
+		L.SetContext(r)
+		thread := L.Get(-1).(*lua.LState)
+		thread.SetContext(r)
+		return thread
+	}
+	library := L.NewTable()
+	library.RawSetString("create", L.NewFunction(func(L *lua.LState) int {
+		L.Push(newThread(L))
+		return 1
+	}))
+	library.RawSetString("wrap", L.NewFunction(func(L *lua.LState) int {
+		thread := newThread(L)
+		L.Push(L.NewFunction(func(L *lua.LState) int {
+			n, ok := resume(L, thread, 1)
+			if !ok {
+				L.Error(L.Get(-1), 0)
+			}
+			return n
+		}))
+		return 1
+	}))
+	library.RawSetString("resume", L.NewFunction(func(L *lua.LState) int {
+		thread, ok := L.Get(1).(*lua.LState)
+		if !ok {
+			typeError(L, 1, "coroutine")
+		}
+		n, ok := resume(L, thread, 2)
+		L.Insert(lua.LBool(ok), L.GetTop()-n+1)
+		return n + 1
+	}))
+	library.RawSetString("yield", L.NewFunction(func(L *lua.LState) int {
+		r := runOf(L)
+		if len(r.active) < 2 {
+			raise(L, 1, "attempt to yield across C-call boundary")
+		}
+		if r.inner > 0 {
+			raise(L, 1, "attempt to yield across C-call boundary")
+		}
+		return yield(L)
+	}))
+	library.RawSetString("status", L.NewFunction(func(L *lua.LState) int {
+		thread, ok := L.Get(1).(*lua.LState)
+		if !ok {
+			typeError(L, 1, "coroutine")
+		}
+		for _, other := range runOf(L).active[:len(runOf(L).active)-1] {
+			if other == thread {
+				L.Push(lua.LString("normal"))
+				return 1
+			}
+		}
+		return status(L)
+	}))
+	library.RawSetString("running", L.NewFunction(func(L *lua.LState) int {
+		active := runOf(L).active
+		L.Push(active[len(active)-1])
+		return 1
+	}))
+	return library
+}
+
+// resume runs a coroutine with the arguments from position first on, until it yields or ends. What it gave, or the
+// error, is on top of the stack: n values.
+func resume(L, thread *lua.LState, first int) (n int, ok bool) {
+	r := runOf(L)
+	refuse := func(message string) (int, bool) {
+		L.Push(lua.LString(message))
+		return 1, false
+	}
+	for _, other := range r.active {
+		if other == thread {
+			return refuse("cannot resume non-suspended coroutine")
+		}
+	}
+	switch {
+	case thread.Dead || thread.Context() == nil:
+		return refuse("cannot resume dead coroutine")
+	case len(r.active) > maxNested:
+		return refuse("C stack overflow")
+	}
+	var args []lua.LValue
+	for i := first; i <= L.GetTop(); i++ {
+		args = append(args, L.Get(i))
+	}
+	thread.SetContext(r) // it may have been made in an earlier request
+	depth, inner := r.depth, r.inner
+	r.depth, r.inner = depth+1, 0
+	r.active = append(r.active, thread)
+	state, err, values := L.Resume(thread, nil, args...)
+	r.active = r.active[:len(r.active)-1]
+	r.depth, r.inner = depth, inner
+	r.afterError(L)
+	if state == lua.ResumeError {
+		L.Push(r.caught(err))
+		return 1, false
+	}
+	for _, v := range values {
+		L.Push(v)
+	}
+	return len(values), true
+}

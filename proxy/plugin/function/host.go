@@ -1,0 +1,130 @@
+package function
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"sidekong/configs/entity"
+	"sidekong/proxy/plugin"
+	"sidekong/tracing"
+)
+
+// ErrBodyTooLarge says that a request's body is longer than was asked for.
+var ErrBodyTooLarge = errors.New("body is too large")
+
+// Host is what scripts need of the gateway for one request. All methods are called on the goroutine that runs the
+// phase.
+type Host interface {
+	// Facts are what is known of the request in this phase. What has no value yet is zero.
+	Facts() Facts
+
+	// RequestHeader is the request's header as plugins see it; Host is not in it. Changes in rewrite and access go
+	// upstream. Names in it need not be canonical: a script may set x_one beside X-One.
+	RequestHeader() http.Header
+
+	// Upstream is what scripts have changed about the request that goes upstream. Changes in rewrite and access
+	// count; a Path set in rewrite is lost to routing.
+	Upstream() *Upstream
+
+	// RequestBody reads the whole body, which still goes upstream afterwards; it may be called more than once.
+	// limit is in bytes, 0 standing for none; a longer body gives ErrBodyTooLarge and its length where it is known.
+	RequestBody(limit int64) (body []byte, length int64, err error)
+
+	// Response is the answer's head, from the header filter phase on; before that it is nil.
+	Response() *plugin.Response
+
+	// UpstreamStatus is the status that the upstream answered with, 0 before that.
+	UpstreamStatus() int
+
+	// BufferedBody is the upstream's whole body where Upstream().Buffered was set, from the header filter phase on.
+	BufferedBody() ([]byte, bool)
+
+	// Exit answers the request here, in rewrite and access: the later plugins of the phase are skipped, the header
+	// filter, body filter and log phases run.
+	Exit(Answer)
+
+	// State is a place that the two plugins share for what they keep of the request until its end.
+	State() *any
+
+	// Trace is the request's trace, nil when tracing is off. Root is its root span; Active is the span that new ones
+	// hang below: that of the running plugin's phase where it is traced, else the root; no span in the log phase.
+	Trace() *tracing.Trace
+	Root() tracing.Span
+	Active() (tracing.Span, bool)
+
+	// SetActive makes another span the active one, ok false none. It stays active for later phases too, whose own
+	// plugin spans hang below it.
+	SetActive(span tracing.Span, ok bool)
+
+	// Authenticate says who asks. It changes what kong.client.get_consumer gives and which instances of plugins
+	// run from here on.
+	Authenticate(consumer *entity.Consumer, credential any)
+
+	// HasUpstream reports whether an Upstream entity of that name exists.
+	HasUpstream(name string) bool
+
+	Logger() *slog.Logger
+	Context() context.Context // ends when the client goes away
+}
+
+// Facts describe a request.
+type Facts struct {
+	Method         string
+	Target         string // as the client sent it: path and query
+	Path           string // normalised: decoded where that is safe, dots and double slashes resolved
+	Major, Minor   int    // HTTP version
+	Scheme         string // http or https, of the listener
+	Host           string // without port, lower case; the server's name without a Host header
+	HostHeader     string // as sent
+	Port           int    // that the client connected to
+	Peer           netip.AddrPort
+	Client         netip.Addr // by real_ip_header where the peer is trusted
+	ClientPort     int        // likewise
+	PeerTrusted    bool
+	RequestID      string
+	Arrived        time.Time
+	UpstreamPath   string // path that routing chose, without query; "" before
+	UpstreamScheme string
+	Route          *entity.Route
+	Service        *entity.Service
+	Consumer       *entity.Consumer
+	Credential     any
+	Captures       []string // of the route's path, the whole match first
+	NamedCaptures  map[string]string
+	BytesSent      int64 // to the client, in the log phase
+}
+
+// Upstream holds what scripts set for the request that goes upstream. Zero values and nil leave things alone.
+type Upstream struct {
+	Method, Scheme string
+	Path           *string // escaped, without query
+	Query          *string // raw, without the question mark; empty: none
+	Host           string
+	Body           *[]byte
+	TargetHost     string // set_target: connect here, no balancer
+	TargetPort     int
+	Name           string // set_upstream
+	Retries        *int
+	Connect        time.Duration // timeouts
+	Write, Read    time.Duration
+	Buffered       bool // read the whole answer before its header filter phase
+}
+
+// Answer is what a script answers a request with.
+type Answer struct {
+	plugin.Answer
+	Source plugin.Source
+	Abort  bool // close the connection without an answer
+}
+
+// contextHost is the gateway as far as plugin.Context shows it.
+type contextHost struct {
+	*plugin.Context
+	phase    phase
+	upstream Upstream
+	state    any
+}
