@@ -69,7 +69,9 @@ func (x *exchange) describeRoot() {
 	root.Set("kong.request.id", tracing.StringValue(x.ctx.RequestID))
 	c.set(root, attrStatus, tracing.IntValue(int64(x.status)))
 	if x.ctx.Route != nil {
-		c.set(root, attrRoute, tracing.StringValue(x.match.Path))
+		if x.match.Path != "" {
+			c.set(root, attrRoute, tracing.StringValue(x.match.Path))
+		}
 		if x.ctx.Route.Name != "" {
 			root.Set("kong.route.name", tracing.StringValue(x.ctx.Route.Name))
 		}
