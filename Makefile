@@ -6,8 +6,13 @@ FUZZTIME ?= 5s
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 DESTDIR  ?= dist/rootfs
 
+# The race detector needs a C compiler.
+RACE := $(shell command -v "$$($(GO) env CC)" >/dev/null 2>&1 && echo -race)
+
 GOLANGCI_LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOFUMPT       := $(GO) run mvdan.cc/gofumpt@v0.12.0
+# Strings put together in short loops are easier to read than a strings.Builder.
+GOFIX         := $(GO) fix -stringsbuilder=false
 GOVULNCHECK   := $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.8.0
 
 BACKEND   := configs/compose/backend
@@ -34,20 +39,21 @@ build: ## Build the program into bin/.
 
 test: ## Run the tests with the race detector.
 	$(step)
-	$(GO) test -race -timeout 10m ./...
+	@$(if $(RACE),,echo 'without the race detector: it needs a C compiler, and this machine has none')
+	$(GO) test $(RACE) -timeout 10m ./...
 
 vet: ## Run go vet.
 	$(step)
 	$(GO) vet -tags e2e,image ./...
-	cd $(COLLECTOR) && $(GO) vet .
 
-lint: ## Run golangci-lint, and go fix to see what would be written in a newer way.
+lint: ## Run golangci-lint, and go fix to see what is said in an older way.
 	$(step)
 	$(GOLANGCI_LINT) run
-	$(GO) fix -diff ./...
+	$(GOFIX) -diff ./...
 
-fmt: ## Format all Go files.
+fmt: ## Format all Go files, and let go fix say things in today's way.
 	$(step)
+	$(GOFIX) ./...
 	$(GOFUMPT) -w $(GOFILES)
 
 fmt-check:
@@ -58,12 +64,12 @@ fmt-check:
 fuzz: ## Run each fuzz target for FUZZTIME (5s).
 	$(step)
 	@mkdir -p dist
-	@targets=$$($(GO) test -list '^Fuzz' ./...) || { echo "$$targets"; exit 1; }; \
+	@targets=$$($(GO) test $(RACE) -list '^Fuzz' ./...) || { echo "$$targets"; exit 1; }; \
 	echo "$$targets" | awk '/^Fuzz/ { name[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, name[i]; n = 0 }' | \
 	while read -r package target; do \
-		echo "$$target"; \
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null >dist/fuzz.log 2>&1 || \
 			{ cat dist/fuzz.log; exit 1; }; \
+		printf '%s %s: %s\n' "$$package" "$$target" "$$(grep -o 'execs: [0-9]*' dist/fuzz.log | tail -n 1)"; \
 	done
 
 bench: ## Run all benchmarks.
@@ -80,12 +86,16 @@ e2e-if-node:
 
 bin/collector: $(wildcard $(COLLECTOR)/*)
 	$(step)
-	cd $(COLLECTOR) && $(GO) build -o $(CURDIR)/$@ .
+	cd $(COLLECTOR) && $(GO) vet . && $(GO) build -o $(CURDIR)/$@ .
 
 $(BACKEND)/node_modules/.package-lock.json: $(BACKEND)/package-lock.json
 	$(step)
 	cd $(BACKEND) && npm ci --no-audit --no-fund --ignore-scripts
 	@touch $@
+
+golden: ## Write the golden files anew; look at the difference before you commit it.
+	$(step)
+	UPDATE_GOLDEN=1 $(GO) test -count 1 $$(grep -rl --include='*_test.go' --exclude-dir=node_modules --exclude-dir=e2e UPDATE_GOLDEN . | xargs -n 1 dirname | sort -u)
 
 vuln: ## Ask govulncheck for known vulnerabilities; SIDEKONG_VULNDB names another database (a URL).
 	$(step)

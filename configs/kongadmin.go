@@ -290,7 +290,7 @@ type adminPage struct {
 // reading is one read of everything.
 type reading struct {
 	*KongAdmin
-	ctx   context.Context //nolint:containedctx // lives as long as the read
+	ctx   context.Context // of Inputs, which it lives as long as
 	pages map[string]*adminPage
 	left  int64 // bytes
 }

@@ -125,7 +125,7 @@ func (p *Poller) pause() time.Duration {
 		pause = min(firstRetry, interval) << min(failures-1, 10)
 		pause = min(pause, max(interval, lastRetry))
 	}
-	return time.Duration(float64(pause) * (0.9 + 0.2*rand.Float64())) //nolint:gosec // no secret
+	return time.Duration(float64(pause) * (0.9 + 0.2*rand.Float64()))
 }
 
 // look is what one read has found.

@@ -424,7 +424,7 @@ func TestPollerAgainstKong(t *testing.T) {
 
 	kong.Close()
 	until("away", func() bool { return !f.Status().AwaySince.IsZero() })
-	listener, err := net.Listen("tcp", address)
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

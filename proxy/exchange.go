@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"sidekong/proxy/balancer"
 	"sidekong/proxy/http1"
 	"sidekong/proxy/plugin"
 	"sidekong/proxy/router"
@@ -41,14 +42,18 @@ type exchange struct {
 	root     tracing.Span
 	reserved tracing.SpanID // of the next try's span
 
-	proxy   httputil.ReverseProxy
-	trip    http1.Trip
-	sent    []byte       // the request's body where it is short enough to be sent again
-	try     tracing.Span // the try in hand; the last one ends with the body
-	tries   int
-	reading tracing.Span // kong.read_body_from_upstream
-	body    responseBody
-	fault   error // why the answer is not whole
+	proxy    httputil.ReverseProxy
+	trip     http1.Trip
+	sent     []byte       // the request's body where it is short enough to be sent again
+	try      tracing.Span // the try in hand; the last one ends with the body
+	tries    int
+	picks    balancer.Tries
+	picked   bool // peerPick has not been reported on yet
+	peerPick balancer.Pick
+	sentAt   time.Time    // when the try in hand began
+	reading  tracing.Span // kong.read_body_from_upstream
+	body     responseBody
+	fault    error // why the answer is not whole
 
 	status         int // what the client got; 0: nothing yet
 	upstreamStatus int
@@ -273,6 +278,7 @@ func (x *exchange) abort(err error) {
 // finish ends the request, however it went: it also runs while the handler panics.
 func (x *exchange) finish() {
 	x.endBody()
+	x.reportTry(x.outcome(x.fault))
 	if x.status == 0 {
 		x.status = statusClientClosed
 	}

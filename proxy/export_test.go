@@ -12,8 +12,8 @@ func SetLocalPort(ctx context.Context, port int) { ctx.Value(connKey{}).(*peer).
 // DialUpstreams makes all connections to upstreams through dial. It is called after Apply and before any request.
 func (g *Gateway) DialUpstreams(dial func(ctx context.Context, network, address string) (net.Conn, error)) {
 	g.plain.Dial = dial
-	for _, transport := range g.current.Load().transports {
-		transport.DialContext = dial
+	for _, s := range g.current.Load().encrypted {
+		s.dial = dial
 	}
 }
 

@@ -9,12 +9,14 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"sidekong/proxy/balancer"
 	"sidekong/proxy/dns"
 	"sidekong/proxy/http1"
 	"sidekong/proxy/plugin"
@@ -93,11 +95,11 @@ func (x *exchange) rewriteOutbound(pr *httputil.ProxyRequest) {
 func (x *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	for {
 		x.tries++
-		address, err := x.resolve(req.Context())
+		to, err := x.pick(req.Context())
 		if err != nil {
 			return nil, err
 		}
-		res, err := x.send(req, address)
+		res, err := x.send(req, to)
 		if err == nil {
 			return res, nil
 		}
@@ -110,47 +112,101 @@ func (x *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// resolve finds the address to connect to now. Kong: kong/runloop/balancer/init.lua execute
-func (x *exchange) resolve(ctx context.Context) (dns.Address, error) {
+// endpoint is where a try goes.
+type endpoint struct {
+	ip   netip.Addr
+	port int
+	name string // for the Host header, TLS and the span
+}
+
+// pick finds the address to connect to now. Kong: kong/runloop/balancer/init.lua execute
+func (x *exchange) pick(ctx context.Context) (endpoint, error) {
 	up := x.place.upstream
 	var span tracing.Span
 	if x.trace.Has(tracing.DNSQuery) {
 		span = x.trace.StartSpan("kong.dns", tracing.KindClient, x.root)
-		span.SetString("dns.record.domain", up.service.Host)
-		span.SetInt("dns.record.port", int64(up.service.Port))
 	}
-	address, err := x.gw.options.Resolver.Resolve(ctx, up.service.Host, up.service.Port)
+	to, err := endpoint{name: up.service.Host, port: up.service.Port}, error(nil)
+	domain := to.name
+	if up.balancer != nil {
+		if to, err = x.pickTarget(ctx, up.balancer); err == nil {
+			domain, _, _ = net.SplitHostPort(x.peerPick.Target.Target) // it was checked when it was loaded
+		}
+	} else {
+		var address dns.Address
+		address, err = x.gw.options.Resolver.Resolve(ctx, to.name, to.port)
+		to.ip, to.port = address.IP, address.Port
+	}
+	if !span.Recording() && err == nil {
+		return to, nil
+	}
+	span.SetString("dns.record.domain", domain)
+	if err == nil {
+		span.SetInt("dns.record.port", int64(to.port))
+		span.SetString("dns.record.ip", to.ip.String())
+		span.End()
+		return to, nil
+	}
+	span.SetInt("dns.record.port", int64(up.service.Port))
+	span.RecordError(err.Error())
+	span.SetStatus(tracing.StatusError, "")
+	span.End()
+	switch {
+	case ctx.Err() != nil:
+		return to, ctx.Err()
+	case errors.Is(err, balancer.ErrNoHealthyTarget):
+		return to, &failure{status: http.StatusServiceUnavailable, message: msgNoPeer, cause: err}
+	case errors.Is(err, dns.ErrNotFound):
+		return to, &failure{status: http.StatusServiceUnavailable, message: msgNameResolution, cause: err}
+	default:
+		return to, &failure{status: http.StatusInternalServerError, message: err.Error(), cause: err}
+	}
+}
+
+// pickTarget asks the upstream's balancer; what becomes of the pick is told to it by reportTry.
+func (x *exchange) pickTarget(ctx context.Context, b *balancer.Balancer) (endpoint, error) {
+	request := balancer.Request{HTTP: x.r, ClientIP: x.ctx.Client, Path: x.path}
+	if x.ctx.Consumer != nil {
+		request.Consumer = x.ctx.Consumer.ID
+	}
+	if x.match.Captures != nil {
+		request.Capture = func(group string) (string, bool) {
+			value, ok := x.match.Captures[group]
+			return value, ok
+		}
+	}
+	pick, err := b.Pick(ctx, &request, &x.picks)
 	if err != nil {
-		span.RecordError(err.Error())
-		span.SetStatus(tracing.StatusError, "")
-		span.End()
-		if ctx.Err() != nil {
-			return address, ctx.Err()
-		}
-		if errors.Is(err, dns.ErrNotFound) {
-			return address, &failure{status: http.StatusServiceUnavailable, message: msgNameResolution, cause: err}
-		}
-		return address, &failure{status: http.StatusInternalServerError, message: err.Error(), cause: err}
+		return endpoint{}, err
 	}
-	if span.Recording() {
-		span.SetString("dns.record.ip", address.IP.String())
-		span.End()
+	x.peerPick, x.picked = pick, true
+	return endpoint{ip: pick.IP, port: pick.Port, name: pick.Hostname}, nil
+}
+
+// reportTry tells the balancer what became of the try in hand, once.
+func (x *exchange) reportTry(outcome balancer.Outcome) {
+	if x.picked {
+		x.picked = false
+		x.place.upstream.balancer.Report(x.peerPick, outcome)
 	}
-	return address, nil
 }
 
 // send makes one try. Its span stays open when there is an answer: it ends with the answer's body.
-func (x *exchange) send(req *http.Request, address dns.Address) (*http.Response, error) {
+func (x *exchange) send(req *http.Request, to endpoint) (*http.Response, error) {
 	up := x.place.upstream
-	begun := time.Now()
+	begun, ip := time.Now(), to.ip.String()
+	x.sentAt = begun
 	if x.left.IsZero() {
 		x.left = begun
 	}
 	if x.trace.Has(tracing.Balancer) {
 		x.try = x.trace.StartReserved("kong.balancer", tracing.KindClient, x.root, x.trace.At(begun), x.reserved)
-		x.describeTry(address)
+		x.describeTry(to, ip)
 	}
-	req.URL.Host = net.JoinHostPort(address.IP.String(), strconv.Itoa(address.Port))
+	req.URL.Host = net.JoinHostPort(ip, strconv.Itoa(to.port))
+	if up.balancer != nil && !x.ctx.Route.PreserveHost && !x.gw.options.Untouched {
+		req.Host = hostHeader(to, up.scheme)
+	}
 	if x.sent != nil {
 		req.Body = io.NopCloser(bytes.NewReader(x.sent))
 	}
@@ -158,11 +214,39 @@ func (x *exchange) send(req *http.Request, address dns.Address) (*http.Response,
 	res, err := up.transport.Do(req, &x.trip)
 	if err != nil {
 		x.describeFailure(err)
+		x.reportTry(x.outcome(err))
 		return nil, err
 	}
 	x.upstreamStatus = res.StatusCode
 	x.describeTrip(begun)
 	return res, nil
+}
+
+// hostHeader is a target's name with its port where that is not the scheme's own.
+// Kong: kong/runloop/balancer/init.lua set_host_header
+func hostHeader(to endpoint, scheme string) string {
+	if scheme == "http" && to.port == 80 || scheme == "https" && to.port == 443 {
+		return to.name
+	}
+	return to.name + ":" + strconv.Itoa(to.port)
+}
+
+// outcome is what a failed try, or with no error the one that was answered, says of its target.
+func (x *exchange) outcome(err error) balancer.Outcome {
+	var timeout interface{ Timeout() bool }
+	var fault *http1.Error
+	switch {
+	case x.r.Context().Err() != nil:
+		return balancer.Outcome{Failure: balancer.Abandoned}
+	case err == nil:
+		return balancer.Outcome{Status: x.upstreamStatus, Latency: x.answered.Sub(x.sentAt)}
+	case errors.As(err, &fault) && (fault.Phase == http1.Prepare || fault.Phase == http1.Body):
+		return balancer.Outcome{Failure: balancer.Abandoned}
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return balancer.Outcome{Failure: balancer.TimedOut}
+	default:
+		return balancer.Outcome{Failure: balancer.Broken}
+	}
 }
 
 // mayRetry decides whether a failed try is followed by another.
@@ -222,6 +306,9 @@ func (x *exchange) modifyResponse(res *http.Response) error {
 	res.StatusCode = x.ctx.Response.Status
 	x.status = res.StatusCode
 	x.addOwnHeaders(res.Header, true)
+	if cookie := x.picks.Cookie; cookie != nil {
+		res.Header.Add("Set-Cookie", cookie.String())
+	}
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		return nil // the connection is handed over; its end is the handler's
 	}

@@ -24,6 +24,7 @@ import (
 type Gateway struct {
 	options   Options
 	secrets   redactor
+	applying  sync.Mutex // held while one configuration takes the place of another
 	current   atomic.Pointer[runtime]
 	draining  atomic.Bool
 	stats     stats
@@ -44,13 +45,19 @@ func New(options Options) (*Gateway, error) {
 // Apply compiles a snapshot and serves it from the next request on. Where it fails, the old one goes on serving.
 // Requests under way end with the configuration that they began with; then that one is closed.
 func (g *Gateway) Apply(snapshot *configs.Snapshot) error {
+	g.applying.Lock()
+	defer g.applying.Unlock()
 	next, err := g.compile(snapshot)
 	if err != nil {
 		return err
 	}
-	if old := g.current.Swap(next); old != nil {
-		old.release()
+	old := g.current.Swap(next)
+	if old == nil {
+		succeed(nil, next.balancers)
+		return nil
 	}
+	succeed(old.balancers, next.balancers)
+	old.release()
 	return nil
 }
 
@@ -71,7 +78,10 @@ func (g *Gateway) Drain() { g.draining.Store(true) }
 
 // Close lets go of the configuration. No request may come in any more.
 func (g *Gateway) Close() {
+	g.applying.Lock()
+	defer g.applying.Unlock()
 	if old := g.current.Swap(nil); old != nil {
+		succeed(old.balancers, nil)
 		old.release()
 	}
 	g.plain.CloseIdleConnections()
@@ -105,15 +115,14 @@ type connKey struct{}
 // peer is what does not change from one request of a connection to the next.
 type peer struct {
 	addr    netip.AddrPort // who is connected
+	text    string         // its address
 	local   int            // port of the listener
 	trusted bool
 }
 
 // ConnContext is for http.Server.ConnContext: what is the same for all requests of a connection is worked out once.
 func (g *Gateway) ConnContext(ctx context.Context, conn net.Conn) context.Context {
-	p := &peer{addr: addrPort(conn.RemoteAddr())}
-	p.local = int(addrPort(conn.LocalAddr()).Port())
-	p.trusted = contains(g.options.TrustedIPs, p.addr.Addr())
+	p := g.newPeer(addrPort(conn.RemoteAddr()), int(addrPort(conn.LocalAddr()).Port()))
 	return context.WithValue(ctx, connKey{}, p)
 }
 
@@ -122,15 +131,17 @@ func (g *Gateway) peerOf(r *http.Request) *peer {
 		return p
 	}
 	// Only a server that does not use ConnContext comes here.
-	p := &peer{}
-	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		p.addr = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-	}
+	remote, _ := netip.ParseAddrPort(r.RemoteAddr)
+	port := 0
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
-		p.local = int(addrPort(local).Port())
+		port = int(addrPort(local).Port())
 	}
-	p.trusted = contains(g.options.TrustedIPs, p.addr.Addr())
-	return p
+	return g.newPeer(netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port()), port)
+}
+
+func (g *Gateway) newPeer(remote netip.AddrPort, local int) *peer {
+	addr := remote.Addr()
+	return &peer{addr: remote, text: addr.String(), local: local, trusted: contains(g.options.TrustedIPs, addr)}
 }
 
 func addrPort(addr net.Addr) netip.AddrPort {

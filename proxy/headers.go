@@ -55,24 +55,32 @@ func clearHopByHop(h http.Header) {
 	}
 }
 
+// writer sets headers of one value each, which share one allocation.
+type writer struct {
+	header http.Header
+	values []string
+}
+
+func (w *writer) set(name, value string) {
+	w.values = append(w.values, value)
+	n := len(w.values)
+	w.header[name] = w.values[n-1 : n : n]
+}
+
 // setForwarded writes what tells the upstream about the client. Kong: kong/runloop/handler.lua access.before
 func (x *exchange) setForwarded(out http.Header) {
 	in := x.r.Header
-	c := &x.ctx
-	peer := x.peer.addr.Addr().String()
-	client := peer
-	if c.Client != x.peer.addr.Addr() {
-		client = c.Client.String()
-	}
+	w := writer{out, make([]string, 0, 9)}
+	client := x.clientText()
 	if previous := in["X-Forwarded-For"]; len(previous) > 0 {
-		out["X-Forwarded-For"] = []string{strings.Join(previous, ", ") + ", " + peer}
+		w.set("X-Forwarded-For", strings.Join(previous, ", ")+", "+x.peer.text)
 	} else {
-		out["X-Forwarded-For"] = []string{client}
+		w.set("X-Forwarded-For", client)
 	}
-	out["X-Real-Ip"] = []string{client}
-	out["X-Forwarded-Proto"] = []string{x.forwardedProto()}
-	out["X-Forwarded-Host"] = []string{x.forwardedHost()}
-	out["X-Forwarded-Port"] = []string{x.forwardedPort()}
+	w.set("X-Real-Ip", client)
+	w.set("X-Forwarded-Proto", x.forwardedProto())
+	w.set("X-Forwarded-Host", x.forwardedHost())
+	w.set("X-Forwarded-Port", x.forwardedPort())
 	path, prefix := "", ""
 	if x.peer.trusted {
 		path, prefix = first(in, "X-Forwarded-Path"), first(in, "X-Forwarded-Prefix")
@@ -83,17 +91,25 @@ func (x *exchange) setForwarded(out http.Header) {
 	if prefix == "" {
 		prefix = x.match.ForwardedPrefix()
 	}
-	out["X-Forwarded-Path"] = []string{path}
+	w.set("X-Forwarded-Path", path)
 	if prefix != "" {
-		out["X-Forwarded-Prefix"] = []string{prefix}
+		w.set("X-Forwarded-Prefix", prefix)
 	} else {
 		delete(out, "X-Forwarded-Prefix")
 	}
-	out["Via"] = []string{via(in["Via"], httpVersion(x.r.ProtoMajor, x.r.ProtoMinor))}
+	w.set("Via", via(in["Via"], httpVersion(x.r.ProtoMajor, x.r.ProtoMinor)))
 	if x.gw.options.UpstreamRequestID {
-		out["X-Kong-Request-Id"] = []string{c.RequestID}
+		w.set("X-Kong-Request-Id", x.ctx.RequestID)
 	}
 	delete(out, "Proxy") // never an environment variable of a CGI program behind us
+}
+
+// clientText is the client's address as text.
+func (x *exchange) clientText() string {
+	if x.ctx.Client == x.peer.addr.Addr() {
+		return x.peer.text
+	}
+	return x.ctx.Client.String()
 }
 
 func first(h http.Header, name string) string {
@@ -145,7 +161,10 @@ func via(previous []string, version string) string {
 
 // httpVersion writes a version as Via does: 1.0, 1.1, 2.
 func httpVersion(major, minor int) string {
-	if major >= 2 {
+	switch {
+	case major == 1 && minor == 1:
+		return "1.1"
+	case major >= 2:
 		return strconv.Itoa(major)
 	}
 	return strconv.Itoa(major) + "." + strconv.Itoa(minor)
@@ -154,32 +173,33 @@ func httpVersion(major, minor int) string {
 // addOwnHeaders adds the gateway's headers to an answer. Kong: kong/runloop/handler.lua header_filter.after
 func (x *exchange) addOwnHeaders(h http.Header, proxied bool) {
 	headers := x.gw.options.Headers
+	w := writer{h, make([]string, 0, 6)}
 	if proxied {
 		if headers.Has(HeaderUpstreamStatus) {
-			h["X-Kong-Upstream-Status"] = []string{strconv.Itoa(x.upstreamStatus)}
+			w.set("X-Kong-Upstream-Status", strconv.Itoa(x.upstreamStatus))
 		}
 		if headers.Has(HeaderUpstreamLatency) {
-			h["X-Kong-Upstream-Latency"] = []string{milliseconds(x.answered.Sub(x.left))}
+			w.set("X-Kong-Upstream-Latency", milliseconds(x.answered.Sub(x.left)))
 		}
 		if headers.Has(HeaderProxyLatency) {
-			h["X-Kong-Proxy-Latency"] = []string{milliseconds(x.left.Sub(x.arrived))}
+			w.set("X-Kong-Proxy-Latency", milliseconds(x.left.Sub(x.arrived)))
 		}
 		if headers.Has(HeaderVia) {
-			h["Via"] = []string{via(h["Via"], x.place.upstream.version)}
+			w.set("Via", via(h["Via"], x.place.upstream.version))
 		}
 		if headers.Has(HeaderServer) && h["Server"] == nil {
-			h["Server"] = []string{ServerToken}
+			w.set("Server", ServerToken)
 		}
 	} else {
 		if headers.Has(HeaderResponseLatency) {
-			h["X-Kong-Response-Latency"] = []string{milliseconds(x.answered.Sub(x.arrived))}
+			w.set("X-Kong-Response-Latency", milliseconds(x.answered.Sub(x.arrived)))
 		}
 		if headers.Has(HeaderServer) {
-			h["Server"] = []string{ServerToken}
+			w.set("Server", ServerToken)
 		}
 	}
 	if headers.Has(HeaderRequestID) {
-		h["X-Kong-Request-Id"] = []string{x.ctx.RequestID}
+		w.set("X-Kong-Request-Id", x.ctx.RequestID)
 	}
 	if x.gw.options.AllowDebugHeader && first(x.r.Header, "Kong-Debug") == "1" {
 		x.addDebugHeaders(h)

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"sidekong/proxy/dns"
 	"sidekong/tracing"
 )
 
@@ -64,8 +63,8 @@ func (x *exchange) describeRoot() {
 	c.set(root, attrHost, tracing.StringValue(x.ctx.Host))
 	c.set(root, attrScheme, tracing.StringValue(x.ctx.Scheme))
 	c.set(root, attrFlavor, tracing.StringValue(flavor(r.ProtoMajor, r.ProtoMinor)))
-	c.set(root, attrClient, tracing.StringValue(x.ctx.Client.String()))
-	c.set(root, attrPeer, tracing.StringValue(x.ctx.Peer.String()))
+	c.set(root, attrClient, tracing.StringValue(x.clientText()))
+	c.set(root, attrPeer, tracing.StringValue(x.peer.text))
 	root.Set("kong.request.id", tracing.StringValue(x.ctx.RequestID))
 	c.set(root, attrStatus, tracing.IntValue(int64(x.status)))
 	if x.ctx.Route != nil {
@@ -98,18 +97,18 @@ func flavor(major, minor int) string {
 }
 
 // describeTry says where a try goes.
-func (x *exchange) describeTry(address dns.Address) {
+func (x *exchange) describeTry(to endpoint, ip string) {
 	if !x.try.Recording() {
 		return
 	}
 	c, up := x.gw.options.Conventions, x.place.upstream
 	try := x.try.Defaults()
 	try.Set("try_count", tracing.IntValue(int64(x.tries)))
-	c.set(try, attrPeer, tracing.StringValue(address.IP.String()))
-	c.set(try, attrPeerPort, tracing.IntValue(int64(address.Port)))
-	c.set(try, attrPeerName, tracing.StringValue(up.service.Host))
-	c.set(try, attrServerAddress, tracing.StringValue(up.service.Host))
-	c.set(try, attrServerPort, tracing.IntValue(int64(address.Port)))
+	c.set(try, attrPeer, tracing.StringValue(ip))
+	c.set(try, attrPeerPort, tracing.IntValue(int64(to.port)))
+	c.set(try, attrPeerName, tracing.StringValue(to.name))
+	c.set(try, attrServerAddress, tracing.StringValue(to.name))
+	c.set(try, attrServerPort, tracing.IntValue(int64(to.port)))
 	if up.service.Name != "" {
 		try.Set("peer.service", tracing.StringValue(up.service.Name))
 	}

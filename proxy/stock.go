@@ -11,14 +11,93 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"sidekong/proxy/http1"
+	"sidekong/proxy/router"
 )
 
-// stock carries what is not plain HTTP/1.1 through net/http's Transport, and tells of the trip as http1 does.
-type stock struct{ transport *http.Transport }
+// stock carries what is not plain HTTP/1.1 through net/http's Transport, and tells of the trip as http1 does. It has a
+// transport for each TLS server name, which is the name in the request's Host header, as in Kong (proxy_ssl_name).
+type stock struct {
+	http2         bool
+	tls           *tls.Config // nil: not encrypted
+	connect, read time.Duration
+	keepalive     Keepalive
+	dial          func(ctx context.Context, network, address string) (net.Conn, error) // nil: the usual one
+
+	mu         sync.Mutex
+	transports map[string]*http.Transport
+}
+
+// maxServerNames bounds the transports of one service. Where preserve_host lets clients choose the name, one that was
+// made earlier goes for each further one.
+const maxServerNames = 256
+
+func (s *stock) transport(host string) *http.Transport {
+	name := ""
+	if s.tls != nil {
+		name = router.HostName(host)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.transports[name]; t != nil {
+		return t
+	}
+	if s.transports == nil {
+		s.transports = map[string]*http.Transport{}
+	}
+	if len(s.transports) >= maxServerNames {
+		for other, t := range s.transports {
+			t.CloseIdleConnections()
+			delete(s.transports, other)
+			break
+		}
+	}
+	t := s.newTransport(name)
+	s.transports[name] = t
+	return t
+}
+
+func (s *stock) newTransport(serverName string) *http.Transport {
+	t := &http.Transport{
+		DialContext:            s.dial,
+		TLSHandshakeTimeout:    s.connect,
+		ResponseHeaderTimeout:  s.read,
+		DisableCompression:     true,
+		MaxIdleConnsPerHost:    s.keepalive.PoolSize,
+		DisableKeepAlives:      s.keepalive.PoolSize == 0,
+		IdleConnTimeout:        s.keepalive.IdleTimeout,
+		MaxResponseHeaderBytes: http1.DefaultMaxResponseHeaderBytes,
+		Protocols:              new(http.Protocols),
+	}
+	if t.DialContext == nil {
+		t.DialContext = (&net.Dialer{Timeout: s.connect}).DialContext
+	}
+	if s.tls != nil {
+		t.TLSClientConfig = s.tls.Clone()
+		t.TLSClientConfig.ServerName = serverName
+	}
+	switch {
+	case s.http2 && s.tls == nil:
+		t.Protocols.SetUnencryptedHTTP2(true)
+	case s.http2:
+		t.Protocols.SetHTTP2(true)
+	default:
+		t.Protocols.SetHTTP1(true)
+	}
+	return t
+}
+
+func (s *stock) closeIdle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.transports {
+		t.CloseIdleConnections()
+	}
+}
 
 // watch is what the transport's own goroutines note of a try. They may do so after the try is over, so a watch is
 // never used again.
@@ -59,7 +138,7 @@ func (s *stock) Do(req *http.Request, trip *http1.Trip) (*http.Response, error) 
 		out.URL = targetURL(req.URL, trip.Target)
 	}
 	hadBody := req.Body != nil && req.Body != http.NoBody
-	res, err := s.transport.RoundTrip(out)
+	res, err := s.transport(req.Host).RoundTrip(out)
 	trip.Fallback = true
 	trip.Reused, trip.Wrote, trip.BodyTouched = w.reused.Load(), w.wrote.Load(), hadBody && w.got.Load()
 	trip.Connected, trip.RequestSent = w.at(w.connected.Load()), w.at(w.sent.Load())

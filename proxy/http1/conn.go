@@ -71,6 +71,9 @@ func (c *conn) close() {
 
 // Read is what c.br reads from: it keeps the header limit and the read time-out.
 func (c *conn) Read(p []byte) (n int, err error) {
+	if c.err != nil {
+		return 0, c.err // a reader that asks again after a time-out must not start another
+	}
 	defer func() { c.err = err }()
 	if c.limit <= 0 {
 		return 0, ErrHeaderTooLarge

@@ -162,6 +162,7 @@ func (x *exchange) awaitContinue() (*http.Response, error) {
 	err := x.awaitAnswer()
 	c.readTimeout = timeout
 	if isTimeout(err) {
+		c.err = nil // the wait for the answer itself is still to come
 		return nil, nil
 	}
 	if err != nil {

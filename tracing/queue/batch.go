@@ -16,51 +16,65 @@ type batch struct {
 	frames []byte // the frames not yet answered for; trim may shorten them from the front
 	n      int
 	onWire bool
+
+	segment *segment // where it was read from; nil: it has been in memory only
+	part    extent
 }
+
+// mayShrink reports whether b holds memory that the queue's limits are about.
+func (b *batch) mayShrink() bool { return !b.onWire && b.segment == nil }
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
 func newBatch() *batch { return batches.Get().(*batch) }
 
-// deliver sends b until it is answered for: accepted, refused, or tried for too long. When ctx ends first, b stays
-// among the posts.
-func (q *Queue) deliver(ctx context.Context, b *batch) {
+// deliver sends b until it is answered for: accepted, refused, or tried for too long. It reports false when it had to
+// leave b among the posts: ctx has ended, or the queue closes and b is safe on disk.
+func (q *Queue) deliver(ctx context.Context, b *batch) bool {
 	first := time.Now()
 	closing := q.closing
 	backoff := q.settings.InitialRetryDelay
+	stored := b.segment != nil
+	limit := q.settings.MaxRetryTime
+	if stored && limit > 0 {
+		limit = q.spool.MaxAge // there is room for it to wait
+	}
 	for retry := false; ; retry = true {
 		if !q.begin(b, retry) {
-			return
+			return true
 		}
-		rejected, err := q.sender.Send(ctx, b.frames, b.n)
+		rejected, err := q.send(ctx, b)
 		switch {
 		case err == nil || accepted(err):
 			q.settle(b, rejected, err)
-			return
+			return true
 		case ctx.Err() != nil:
 			q.suspend(b, err)
-			return
+			return false
 		case !retryable(err):
 			q.refused(b, err)
-			return
+			return true
 		}
-		left := q.settings.MaxRetryTime - time.Since(first)
+		left := limit - time.Since(first)
 		if left <= 0 {
 			q.expired(b, err)
-			return
+			return true
 		}
 		q.suspend(b, err)
+		if stored && q.flushing() {
+			return false
+		}
 
 		wait := retryAfter(err)
 		if wait <= 0 {
 			wait = jitter(q.settings.InitialRetryDelay, backoff)
-			backoff = min(2*backoff, q.settings.MaxRetryDelay)
+			backoff = min(2*backoff, q.settings.longestDelay())
 		}
-		wait = min(wait, left)
+		wait = min(wait, left, q.settings.MaxRetryTime)
 		q.log.Debug("post failed, trying again", "error", err, "wait", wait)
 		sleep(ctx, wait, nil, closing)
 		if ctx.Err() != nil {
-			return
+			return false
 		}
 		select {
 		case <-closing: // try now, and then patiently again

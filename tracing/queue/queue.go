@@ -14,6 +14,12 @@ type Encoder interface {
 	AppendFrames(buf []byte) (out []byte, n int)
 }
 
+// A Shortener is an Encoder that can also leave something out of spans so that no frame is longer than limit bytes. It
+// is asked when AppendFrames has made a frame that is too long for a post.
+type Shortener interface {
+	AppendFramesWithin(buf []byte, limit int) (out []byte, n int)
+}
+
 // A Sender posts n frames and waits for the answer. It must not keep frames after it has returned and must return
 // soon after ctx is done.
 //
@@ -37,15 +43,21 @@ type Queue struct {
 	closing  chan struct{} // closed by Close: flush
 	finished chan struct{} // closed when all goroutines have ended
 
+	spool     *spool        // nil: memory only
+	spillable chan struct{} // something waits to be written to the disk
+	spillNow  chan struct{} // much does
+
 	closeOnce sync.Once
 	abort     context.CancelCauseFunc // ends the posts; set by claim
 
-	mu      sync.Mutex
-	state   state
-	waiting store
-	since   time.Time // the coalescing delay of the waiting entries began here
-	posts   []*batch  // taken from waiting, not yet answered for; oldest first
-	stats   Stats     // without what is computed from waiting and posts
+	mu       sync.Mutex
+	state    state
+	waiting  store     // the newest entries
+	spilling load      // taken from waiting, being written to the disk
+	stored   load      // on disk, not yet read back
+	since    time.Time // the coalescing delay of the waiting entries began here
+	posts    []*batch  // taken from waiting or read from the disk, not yet answered for; oldest first
+	stats    Stats     // without what is computed from the above
 }
 
 type state uint8
@@ -62,16 +74,22 @@ var errClosed = errors.New("queue closed")
 // New makes a queue that sends through sender. name stands in its log lines. Nothing runs until Run is called.
 func New(name string, settings Settings, sender Sender, log *slog.Logger) *Queue {
 	settings = settings.withDefaults()
-	return &Queue{
-		name:     name,
-		settings: settings,
-		sender:   sender,
-		log:      log.With("queue", name),
-		wake:     make(chan struct{}, 1),
-		notice:   make(chan struct{}, 1),
-		closing:  make(chan struct{}),
-		finished: make(chan struct{}),
+	q := &Queue{
+		name:      name,
+		settings:  settings,
+		sender:    sender,
+		log:       log.With("queue", name),
+		wake:      make(chan struct{}, 1),
+		notice:    make(chan struct{}, 1),
+		closing:   make(chan struct{}),
+		finished:  make(chan struct{}),
+		spillable: make(chan struct{}, 1),
+		spillNow:  make(chan struct{}, 1),
 	}
+	if settings.Storage != nil {
+		q.spool = newSpool(*settings.Storage, q.log)
+	}
+	return q
 }
 
 // scratch is where spans are encoded before they are copied into the queue, so that the lock is held for a copy only.
@@ -86,7 +104,12 @@ func (q *Queue) Append(e Encoder) {
 	s := scratches.Get().(*scratch)
 	frames, n := e.AppendFrames(s.buf[:0])
 	if n > 0 {
-		kept, tooLarge, ok := checkFrames(frames, n, q.settings.frameLimit())
+		limit := q.settings.frameLimit()
+		kept, tooLarge, ok := checkFrames(frames, n, limit)
+		if short, can := e.(Shortener); ok && tooLarge > 0 && can {
+			frames, n = short.AppendFramesWithin(frames[:0], limit)
+			kept, tooLarge, ok = checkFrames(frames, n, limit)
+		}
 		if ok {
 			q.push(kept, n, tooLarge)
 		} else {
@@ -113,15 +136,34 @@ func (q *Queue) push(frames []byte, n, tooLarge int) {
 	if n == 0 {
 		return
 	}
-	before := q.waiting.n
+	if q.spool != nil {
+		if q.waiting.n == 0 {
+			signal(q.spillable)
+		}
+		if q.waiting.bytes >= spillBytes {
+			signal(q.spillNow)
+		}
+	}
+	before := q.unsent().n
 	q.waiting.push(frames, n)
 	q.trim()
 	if before == 0 {
 		q.since = time.Now()
 	}
-	if before == 0 || q.waiting.n >= q.settings.trigger() || q.waiting.bytes >= int64(q.settings.PostBytes) {
+	if before == 0 || q.due() {
 		signal(q.wake)
 	}
+}
+
+// unsent is what no post holds.
+func (q *Queue) unsent() load {
+	return load{q.waiting.n + q.spilling.n + q.stored.n, q.waiting.bytes + q.spilling.bytes + q.stored.bytes}
+}
+
+// due reports whether there is enough for a post.
+func (q *Queue) due() bool {
+	all := q.unsent()
+	return all.n >= q.settings.trigger() || all.bytes >= int64(q.settings.PostBytes)
 }
 
 // refuse counts n spans whose bytes were not n frames.
@@ -140,18 +182,19 @@ func (q *Queue) drop(reason Reason, n int) {
 	}
 }
 
-// trim drops the oldest entries until the rest is within the limits. What is on the wire neither counts nor goes.
+// trim drops the oldest entries until the rest is within the limits. What is on the wire or on disk neither counts nor
+// goes.
 func (q *Queue) trim() {
-	entries, bytes := q.waiting.n, q.waiting.bytes
+	entries, bytes := q.waiting.n+q.spilling.n, q.waiting.bytes+q.spilling.bytes
 	for _, b := range q.posts {
-		if !b.onWire {
+		if b.mayShrink() {
 			entries += b.n
 			bytes += int64(len(b.frames))
 		}
 	}
 	excess, excessBytes := entries-q.settings.MaxEntries, bytes-q.settings.bytesLimit()
 	for _, b := range q.posts {
-		for !b.onWire && b.n > 0 && (excess > 0 || excessBytes > 0) {
+		for b.mayShrink() && b.n > 0 && (excess > 0 || excessBytes > 0) {
 			size := frameLen(b.frames)
 			b.frames = b.frames[size:]
 			b.n--
@@ -168,36 +211,62 @@ func (q *Queue) trim() {
 // take removes the next post's entries from those that wait, if it is time for a post. If not, wait says how long until
 // then; negative: there is nothing to wait for.
 func (q *Queue) take() (b *batch, wait time.Duration) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.waiting.n == 0 {
-		return nil, -1
-	}
-	if wait := q.until(); wait > 0 {
+	all, wait := q.pending()
+	if all == 0 || wait > 0 {
 		return nil, wait
 	}
 	maxEntries := q.settings.MaxBatchSize
 	if maxEntries == 0 {
-		maxEntries = q.waiting.n
+		maxEntries = all
 	}
-	b = newBatch()
-	b.frames, b.n = q.waiting.pop(b.buf[:0], maxEntries, q.settings.PostBytes)
-	b.buf = b.frames
-	b.onWire = true
-	q.posts = append(q.posts, b)
+	if q.spool == nil {
+		b = q.takeWaiting(maxEntries)
+	} else {
+		q.spill(q.flushing())
+		if b = q.takeStored(maxEntries); b == nil && q.spool.broken() {
+			b = q.takeWaiting(maxEntries)
+		}
+	}
+	if b == nil {
+		return nil, spillDelay // somebody else was faster, or memory is still to be written
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.since = time.Now()
-	if q.waiting.n > 0 {
+	if q.unsent().n > 0 {
 		signal(q.wake) // another worker may go on
 	}
 	return b, 0
 }
 
-// until is the time left before the waiting entries are due.
-func (q *Queue) until() time.Duration {
-	if q.flushing() || q.waiting.n >= q.settings.trigger() || q.waiting.bytes >= int64(q.settings.PostBytes) {
-		return 0
+// pending gives the number of entries that no post holds and the time left before they are due; negative: never.
+func (q *Queue) pending() (n int, wait time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n = q.unsent().n
+	switch {
+	case n == 0:
+		return 0, -1
+	case q.flushing() || q.due():
+		return n, 0
+	default:
+		return n, max(q.settings.MaxCoalescingDelay-time.Since(q.since), 0)
 	}
-	return q.settings.MaxCoalescingDelay - time.Since(q.since)
+}
+
+// takeWaiting makes a post of what waits in memory; nil: nothing does.
+func (q *Queue) takeWaiting(maxEntries int) *batch {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.waiting.n == 0 {
+		return nil
+	}
+	b := newBatch()
+	b.frames, b.n = q.waiting.pop(b.buf[:0], maxEntries, q.settings.PostBytes)
+	b.buf = b.frames
+	b.onWire = true
+	q.posts = append(q.posts, b)
+	return b
 }
 
 // Run sends what is appended until Close has flushed the queue, and then returns nil, or until ctx is done, and then
@@ -233,14 +302,18 @@ func (q *Queue) claim(abort context.CancelCauseFunc) bool {
 // run owns the goroutines: it returns when all have ended.
 func (q *Queue) run(ctx context.Context) {
 	drained := make(chan struct{})
-	var workers, reporter sync.WaitGroup
+	var workers, others sync.WaitGroup
+	if q.spool != nil {
+		q.recover()
+		others.Go(func() { q.tend(drained) })
+	}
 	for range q.settings.workers() {
 		workers.Go(func() { q.work(ctx) })
 	}
-	reporter.Go(func() { q.report(drained) })
+	others.Go(func() { q.report(drained) })
 	workers.Wait()
 	close(drained)
-	reporter.Wait()
+	others.Wait()
 	close(q.finished)
 }
 
@@ -251,7 +324,13 @@ func (q *Queue) work(ctx context.Context) {
 		b, wait := q.take()
 		switch {
 		case b != nil:
-			q.deliver(ctx, b)
+			segment, part := b.segment, b.part // b is used again once it is answered for
+			if !q.deliver(ctx, b) {
+				return
+			}
+			if segment != nil {
+				q.spool.settle(segment, part)
+			}
 		case flushing:
 			return
 		case wait < 0:
@@ -263,7 +342,8 @@ func (q *Queue) work(ctx context.Context) {
 }
 
 // Close sends what is queued, as long as ctx lasts, and ends Run. What is left then is dropped and counted; the error
-// says how much that was. Later calls of Append drop and count at once. When Run has not been called, Close does its
+// says how much that was. What is on disk stays there and stays Queued; a receiver that does not answer is not waited
+// for. Later calls of Append drop and count at once. When Run has not been called, Close does its
 // work; when Run has ended by its context, nothing more is sent.
 func (q *Queue) Close(ctx context.Context) error {
 	q.closeOnce.Do(func() { close(q.closing) })
@@ -280,7 +360,13 @@ func (q *Queue) Close(ctx context.Context) error {
 		}
 	}
 
+	if q.spool != nil {
+		q.spill(true)
+	}
 	left, first := q.dropAll()
+	if first && q.spool != nil {
+		q.spool.close()
+	}
 	if first {
 		q.logTotals(q.Stats())
 	}
@@ -299,7 +385,12 @@ func (q *Queue) dropAll() (left int, first bool) {
 	}
 	left = q.waiting.n
 	for _, b := range q.posts {
-		left += b.n
+		if b.segment != nil && !b.segment.gone {
+			q.stored.n += b.n
+			q.stored.bytes += int64(len(b.frames))
+		} else {
+			left += b.n
+		}
 	}
 	q.waiting, q.posts = store{}, nil
 	q.drop(Shutdown, left)
@@ -312,12 +403,14 @@ func (q *Queue) Stats() Stats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := q.stats
-	s.QueuedBytes = q.waiting.bytes
+	all := q.unsent()
+	s.QueuedBytes = all.bytes
 	for _, b := range q.posts {
 		s.InFlight += uint64(b.n)
 		s.QueuedBytes += int64(len(b.frames))
 	}
-	s.Queued = uint64(q.waiting.n) + s.InFlight
+	s.Queued = uint64(all.n) + s.InFlight
+	s.Stored = uint64(q.stored.n)
 	return s
 }
 

@@ -62,6 +62,12 @@ func (q *Queue) logTotals(s Stats) {
 		level = slog.LevelDebug
 	}
 	attributes := []any{"created", s.Created, "delivered", s.Delivered}
+	if s.Recovered > 0 {
+		attributes = append(attributes, "recovered", s.Recovered)
+	}
+	if s.Queued > 0 {
+		attributes = append(attributes, "left_on_disk", s.Queued)
+	}
 	q.log.Log(context.Background(), level, "queue closed", appendLosses(attributes, Stats{}, s)...)
 }
 

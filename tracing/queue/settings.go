@@ -16,13 +16,17 @@ type Settings struct {
 	MaxBytes   int64
 	// MaxRetryTime is how long a post is tried again, counted from its first try. 0: it is tried once.
 	MaxRetryTime time.Duration
-	// InitialRetryDelay (0: 10 ms) doubles up to MaxRetryDelay (0: 60 s).
+	// InitialRetryDelay (0: 10 ms) doubles up to MaxRetryDelay (0: 60 s), but not beyond 2 s, so that a receiver which
+	// comes back has everything soon (docs/decisions/0004-batches.md). An InitialRetryDelay that is longer counts.
 	InitialRetryDelay time.Duration
 	MaxRetryDelay     time.Duration
 	// ConcurrencyLimit is the number of posts in flight: 1 (also when 0), or -1 for several.
 	ConcurrencyLimit int
-	// PostBytes bounds the frames of a post. 0: 4 MiB. A larger single span cannot be sent.
+	// PostBytes bounds the frames of a post. 0: 4 MiB. A larger single span is cut (see Shortener) or cannot be sent.
 	PostBytes int
+	// Storage is where spans are kept besides memory; nil: nowhere. With it, MaxEntries and MaxBytes bound only what has
+	// not reached the disk, and a post for which there was no answer waits beyond MaxRetryTime, until Storage.MaxAge.
+	Storage *Storage
 }
 
 // DefaultSettings are Kong's defaults, with MaxBatchSize and MaxBytes not configured.
@@ -40,6 +44,9 @@ const (
 
 	// several is the number of posts in flight for ConcurrencyLimit -1. Kong sets no bound; sockets and memory do.
 	several = 8
+
+	// probeDelay bounds the wait between two tries.
+	probeDelay = 2 * time.Second
 )
 
 func (s Settings) withDefaults() Settings {
@@ -60,6 +67,11 @@ func (s Settings) withDefaults() Settings {
 		s.PostBytes = defaultPostBytes
 	}
 	return s
+}
+
+// longestDelay is the wait that InitialRetryDelay doubles up to.
+func (s Settings) longestDelay() time.Duration {
+	return max(s.InitialRetryDelay, min(s.MaxRetryDelay, probeDelay))
 }
 
 // trigger is the number of waiting entries that causes a post at once.

@@ -12,6 +12,7 @@ const (
 	TooLarge                   // one span larger than a post may be
 	Shutdown                   // not delivered by the end of Close, or appended after it
 	Unencodable                // the encoder's bytes were not the frames that it announced
+	Unreadable                 // the disk did not give back what was stored on it
 	reasons
 )
 
@@ -28,6 +29,8 @@ func (r Reason) String() string {
 		return "shutdown"
 	case Unencodable:
 		return "unencodable"
+	case Unreadable:
+		return "unreadable"
 	}
 	return "unknown"
 }
@@ -44,9 +47,11 @@ func (d Dropped) Total() uint64 {
 	return total
 }
 
-// Stats is a snapshot of a queue. At every moment Created = Delivered + Rejected + Dropped.Total() + Queued.
+// Stats is a snapshot of a queue. At every moment Created = Delivered + Rejected + Dropped.Total() + Queued. It holds
+// over restarts too: what Close leaves on disk stays Queued, and is Recovered, hence Created, in the queue that finds it.
 type Stats struct {
-	Created   uint64 // spans appended
+	Created   uint64 // spans appended, and Recovered
+	Recovered uint64 // spans that another queue had left on disk
 	Delivered uint64 // accepted by the receiver
 	Rejected  uint64 // refused by the receiver, by status or as a partial success
 	Dropped   Dropped
@@ -54,6 +59,7 @@ type Stats struct {
 	Queued      uint64 // spans held, those in flight included
 	QueuedBytes int64  // their bytes
 	InFlight    uint64 // spans of posts on the wire, and of posts that wait for a retry
+	Stored      uint64 // spans that wait on disk; posts come on top
 
 	Posts       uint64    // tries to send
 	Retries     uint64    // those that were not the first of their spans

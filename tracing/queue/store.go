@@ -22,8 +22,36 @@ var chunks = sync.Pool{New: func() any { return &chunk{buf: make([]byte, 0, chun
 // A store keeps waiting frames in memory, first in, first out. The zero value is empty. The queue's lock guards it.
 type store struct {
 	chunks []*chunk // oldest first; none is empty
-	n      int      // frames held
-	bytes  int64    // their bytes
+	load
+}
+
+// A load is a number of frames and of their bytes.
+type load struct {
+	n     int
+	bytes int64
+}
+
+func (l *load) move(to *load, n int, bytes int64) {
+	l.n -= n
+	l.bytes -= bytes
+	to.n += n
+	to.bytes += bytes
+}
+
+// takeAll empties the store into to.
+func (s *store) takeAll(to *load) []*chunk {
+	chunks := s.chunks
+	s.chunks = nil
+	s.move(to, s.n, s.bytes)
+	return chunks
+}
+
+// putBack puts chunks before all others, from from.
+func (s *store) putBack(chunks []*chunk, from *load) {
+	s.chunks = append(chunks, s.chunks...)
+	for _, c := range chunks {
+		from.move(&s.load, c.n, int64(len(c.frames())))
+	}
 }
 
 // push adds n frames at the end. It copies them.
@@ -84,8 +112,13 @@ func (s *store) consume(size, count int) {
 	copy(s.chunks, s.chunks[1:])
 	s.chunks[len(s.chunks)-1] = nil
 	s.chunks = s.chunks[:len(s.chunks)-1]
+	c.recycle()
+}
+
+// recycle gives an empty chunk back.
+func (c *chunk) recycle() {
 	if cap(c.buf) == chunkSize {
-		c.buf, c.off = c.buf[:0], 0
+		c.buf, c.off, c.n = c.buf[:0], 0, 0
 		chunks.Put(c)
 	}
 }

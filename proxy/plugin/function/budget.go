@@ -16,14 +16,14 @@ var (
 
 // What the bookkeeping of a run is made of.
 const (
-	sampleSteps  = 256       // instructions between two looks at the clock
-	stepBytes    = 1 << 10   // what an instruction may allocate on average: a table's first key is the dearest
-	maxGap       = 4e6       // nanoseconds that count between two looks: more is time that others had the processor
-	minCensus    = 4 << 20   // bytes that a script may have allocated before anyone looks again
-	churnBudgets = 8         // strings that a run may make in all, as a multiple of its memory budget
-	maxGoDepth   = 180       // calls from Go into Lua within each other, as LuaJIT bounds C calls
-	workStep     = 1 << 10   // steps of a library function that cost about a microsecond
-	threadBytes  = 48 << 10  // what a coroutine holds
+	sampleSteps  = 256      // instructions between two looks at the clock
+	stepBytes    = 1 << 10  // what an instruction may allocate on average: a table's first key is the dearest
+	maxGap       = 4e6      // nanoseconds that count between two looks: more is time that others had the processor
+	minCensus    = 4 << 20  // bytes that a script may have allocated before anyone looks again
+	churnBudgets = 8        // strings that a run may make in all, as a multiple of its memory budget
+	maxGoDepth   = 180      // calls from Go into Lua within each other, as LuaJIT bounds C calls
+	workStep     = 1 << 10  // steps of a library function that cost about a microsecond
+	threadBytes  = 48 << 10 // what a coroutine holds
 )
 
 // budget bounds one run of a chunk in time and memory.

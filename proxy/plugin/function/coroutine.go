@@ -12,7 +12,7 @@ func coroutineLibrary(L *lua.LState) *lua.LTable {
 	stock := L.Get(-1).(*lua.LTable)
 	L.Pop(1)
 	function := func(name string) lua.LGFunction { return stock.RawGetString(name).(*lua.LFunction).GFunction }
-	create, yield, status := function("create"), function("yield"), function("status")
+	create, yield, status, stockResume := function("create"), function("yield"), function("status"), function("resume")
 
 	newThread := func(L *lua.LState) *lua.LState {
 		r := runOf(L)
@@ -33,7 +33,8 @@ func coroutineLibrary(L *lua.LState) *lua.LTable {
 	library.RawSetString("wrap", L.NewFunction(func(L *lua.LState) int {
 		thread := newThread(L)
 		L.Push(L.NewFunction(func(L *lua.LState) int {
-			n, ok := resume(L, thread, 1)
+			L.Insert(thread, 1)
+			n, ok := resume(L, stockResume)
 			if !ok {
 				L.Error(L.Get(-1), 0)
 			}
@@ -42,11 +43,10 @@ func coroutineLibrary(L *lua.LState) *lua.LTable {
 		return 1
 	}))
 	library.RawSetString("resume", L.NewFunction(func(L *lua.LState) int {
-		thread, ok := L.Get(1).(*lua.LState)
-		if !ok {
+		if _, ok := L.Get(1).(*lua.LState); !ok {
 			typeError(L, 1, "coroutine")
 		}
-		n, ok := resume(L, thread, 2)
+		n, ok := resume(L, stockResume)
 		L.Insert(lua.LBool(ok), L.GetTop()-n+1)
 		return n + 1
 	}))
@@ -81,10 +81,11 @@ func coroutineLibrary(L *lua.LState) *lua.LTable {
 	return library
 }
 
-// resume runs a coroutine with the arguments from position first on, until it yields or ends. What it gave, or the
-// error, is on top of the stack: n values.
-func resume(L, thread *lua.LState, first int) (n int, ok bool) {
+// resume runs a coroutine, which is the first value on the stack, with the arguments that follow it, until it yields
+// or ends. What it gave, or the error, is on top of the stack then: n values.
+func resume(L *lua.LState, stock lua.LGFunction) (n int, ok bool) {
 	r := runOf(L)
+	thread := L.Get(1).(*lua.LState)
 	refuse := func(message string) (int, bool) {
 		L.Push(lua.LString(message))
 		return 1, false
@@ -100,24 +101,22 @@ func resume(L, thread *lua.LState, first int) (n int, ok bool) {
 	case len(r.active) > maxNested:
 		return refuse("C stack overflow")
 	}
-	var args []lua.LValue
-	for i := first; i <= L.GetTop(); i++ {
-		args = append(args, L.Get(i))
-	}
 	thread.SetContext(r) // it may have been made in an earlier request
 	depth, inner := r.depth, r.inner
 	r.depth, r.inner = depth+1, 0
 	r.active = append(r.active, thread)
-	state, err, values := L.Resume(thread, nil, args...)
+	n = stock(L)
 	r.active = r.active[:len(r.active)-1]
 	r.depth, r.inner = depth, inner
 	r.afterError(L)
-	if state == lua.ResumeError {
-		L.Push(r.caught(err))
+	ok = lua.LVAsBool(L.Get(-n))
+	if !ok {
+		message := L.Get(-1)
+		if s, isText := message.(lua.LString); isText {
+			message = lua.LString(r.translate(string(s)))
+		}
+		L.Push(message)
 		return 1, false
 	}
-	for _, v := range values {
-		L.Push(v)
-	}
-	return len(values), true
+	return n - 1, true
 }

@@ -2,6 +2,7 @@ package function
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -37,6 +38,10 @@ type Host interface {
 	// Response is the answer's head, from the header filter phase on; before that it is nil.
 	Response() *plugin.Response
 
+	// EarlyHeader is what scripts set of the answer's header before there is one. The gateway adds it to whatever
+	// answer there will be, in the place of what is there already.
+	EarlyHeader() http.Header
+
 	// UpstreamStatus is the status that the upstream answered with, 0 before that.
 	UpstreamStatus() int
 
@@ -66,6 +71,11 @@ type Host interface {
 
 	// HasUpstream reports whether an Upstream entity of that name exists.
 	HasUpstream(name string) bool
+
+	// SetLogValue keeps a value, as JSON, for the record that logging plugins write. key may have dots; mode is set,
+	// add (only where there is none) or replace (only where there is one). LogRecord is that record, in the log phase.
+	SetLogValue(key string, value json.RawMessage, mode string)
+	LogRecord() any
 
 	Logger() *slog.Logger
 	Context() context.Context // ends when the client goes away
@@ -117,8 +127,9 @@ type Upstream struct {
 // Answer is what a script answers a request with.
 type Answer struct {
 	plugin.Answer
-	Source plugin.Source
-	Abort  bool // close the connection without an answer
+	Source  plugin.Source
+	Abort   bool // close the connection without an answer
+	Chunked bool // the length is not declared: ngx.say
 }
 
 // contextHost is the gateway as far as plugin.Context shows it.

@@ -9,17 +9,17 @@ import (
 
 // library is Lua's own library in a worker, made of functions that keep to the budget.
 type library struct {
-	concat, key *lua.LFunction
-	base        *lua.LTable // what a trusted chunk has as globals
-	safe        *lua.LTable // what the sandbox shows of it
-	kong, ngx   *lua.LTable
+	concat, key     *lua.LFunction
+	base            *lua.LTable // what a trusted chunk has as globals
+	safe            *lua.LTable // what the sandbox shows of it
+	kong, ngx       *lua.LTable
 	cjson, safeJSON *lua.LTable
-	http        *lua.LTable
-	spanMeta    *lua.LTable
-	headerMeta  *lua.LTable
-	emptyArray  *lua.LTable // metatable of lists
-	next        *lua.LFunction
-	inext       *lua.LFunction
+	http            *lua.LTable
+	spanMeta        *lua.LTable
+	headerMeta      *lua.LTable
+	emptyArray      *lua.LTable // metatable of lists
+	next            *lua.LFunction
+	inext           *lua.LFunction
 }
 
 // null is cjson.null and ngx.null.

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"compress/gzip"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+// bodySize is the length of the backend's answer, in bytes.
+const bodySize = 1024
+
+// serve serves until ctx ends. It prints its address first.
+func serve(ctx context.Context, address string, handler http.Handler) error {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	fmt.Println(listener.Addr())
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute, Protocols: new(http.Protocols)}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true) // gRPC
+	stop := context.AfterFunc(ctx, func() { server.Close() })
+	defer stop()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+func backend() http.Handler {
+	body := []byte(strings.Repeat("x", bodySize))
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["Content-Type"] = []string{"text/plain"}
+		_, _ = w.Write(body)
+	})
+}
+
+// counts is what a sink has received.
+type counts struct{ Posts, Spans, Bytes int64 }
+
+// sink is an OTLP receiver, over HTTP and gRPC on one port, that counts. GET /counts tells.
+type sink struct{ posts, spans, bytes atomic.Int64 }
+
+// maxPost bounds what the sink reads of one post, in bytes.
+const maxPost = 64 << 20
+
+func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/counts" {
+		_ = json.NewEncoder(w).Encode(counts{s.posts.Load(), s.spans.Load(), s.bytes.Load()})
+		return
+	}
+	grpc := strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxPost))
+	size := len(body)
+	compressed := r.Header.Get("Content-Encoding") == "gzip"
+	if err == nil && grpc { // a byte that says whether the message is compressed, four of its length
+		if len(body) < 5 || int(binary.BigEndian.Uint32(body[1:])) != len(body)-5 {
+			err = errors.New("not one gRPC message")
+		} else {
+			compressed, body = body[0] == 1, body[5:]
+		}
+	}
+	if err == nil && compressed {
+		body, err = unzip(body)
+	}
+	var request collector.ExportTraceServiceRequest
+	if err == nil {
+		err = proto.Unmarshal(body, &request)
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	for _, resource := range request.ResourceSpans {
+		for _, scope := range resource.ScopeSpans {
+			s.spans.Add(int64(len(scope.Spans)))
+		}
+	}
+	s.posts.Add(1)
+	s.bytes.Add(int64(size))
+	if !grpc {
+		w.Header().Set("Content-Type", "application/x-protobuf")
+		return
+	}
+	w.Header().Set("Content-Type", "application/grpc")
+	w.Header().Set("Trailer", "Grpc-Status")
+	_, _ = w.Write(make([]byte, 5)) // an empty message
+	w.Header().Set("Grpc-Status", "0")
+}
+
+func unzip(body []byte) ([]byte, error) {
+	reader, err := gzip.NewReader(strings.NewReader(string(body)))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(reader, maxPost))
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// process is a program that this one started, with the processes that it started in turn.
+type process struct {
+	cmd    *exec.Cmd
+	output bytes.Buffer // stdout and stderr
+	done   chan error
+}
+
+// start starts a program. It ends with ctx, but stop is kinder.
+func start(ctx context.Context, c command) (*process, error) {
+	p := &process{cmd: exec.CommandContext(ctx, c.args[0], c.args[1:]...), done: make(chan error, 1)}
+	p.cmd.Env = append(os.Environ(), c.env...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() { p.done <- p.cmd.Wait() }()
+	return p, nil
+}
+
+// await waits until something listens on address.
+func (p *process) await(ctx context.Context, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute) // Traefik under valgrind
+	defer cancel()
+	for {
+		conn, err := net.DialTimeout("tcp", address, time.Second)
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case err := <-p.done:
+			p.done <- err
+			return fmt.Errorf("%s ended (%w): %s", p.cmd.Args[0], err, tail(p.output.String()))
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// stop asks the program to end, so that it delivers what it holds, and ends it where it does not.
+func (p *process) stop() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+	case <-time.After(time.Minute):
+		_ = p.cmd.Process.Kill()
+		<-p.done
+	}
+}
+
+// tail is the end of a program's output.
+func tail(text string) string {
+	const size = 600
+	if len(text) > size {
+		text = text[len(text)-size:]
+	}
+	return strings.TrimSpace(text)
+}
+
+// usage is what a process and its children have used.
+type usage struct {
+	cpu  time.Duration
+	peak int64 // resident memory, bytes
+}
+
+// ticksPerSecond is the unit of CPU times in /proc, the same on all of Linux's platforms that Go runs on.
+const ticksPerSecond = 100
+
+// usage reads what the process and its children have used up to now.
+func (p *process) usage() (u usage, err error) {
+	for _, pid := range family(p.cmd.Process.Pid) {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			return u, err
+		}
+		// The command's name, in brackets, may hold anything; utime and stime are the 12th and 13th field after it.
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		user, _ := strconv.Atoi(fields[11])
+		system, _ := strconv.Atoi(fields[12])
+		u.cpu += time.Duration(user+system) * time.Second / ticksPerSecond
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			return u, err
+		}
+		for line := range strings.Lines(string(status)) {
+			if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+				kib, _ := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
+				u.peak += kib << 10
+			}
+		}
+	}
+	return u, nil
+}
+
+// family is a process and its children: nginx has one that leads and others that work.
+func family(pid int) []int {
+	all := []int{pid}
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, list := range lists {
+		text, _ := os.ReadFile(list)
+		for _, child := range strings.Fields(string(text)) {
+			if n, err := strconv.Atoi(child); err == nil {
+				all = append(all, n)
+			}
+		}
+	}
+	return all
+}
+
+// helper is a backend or a sink of ours, in a process of its own.
+type helper struct {
+	*process
+	address string
+}
+
+// startHelper starts this very program with another command.
+func startHelper(ctx context.Context, name string) (*helper, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	h := &helper{process: &process{cmd: exec.CommandContext(ctx, self, name), done: make(chan error, 1)}}
+	h.cmd.Stderr = &h.output
+	out, err := h.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := h.cmd.Start(); err != nil {
+		return nil, err
+	}
+	h.address, err = bufio.NewReader(out).ReadString('\n')
+	h.address = strings.TrimSpace(h.address)
+	go func() { h.done <- h.cmd.Wait() }()
+	return h, err
+}
+
+// counts asks a sink what it has received.
+func (h *helper) counts() (c counts, err error) {
+	res, err := http.Get("http://" + h.address + "/counts")
+	if err != nil {
+		return c, err
+	}
+	defer res.Body.Close()
+	return c, json.NewDecoder(res.Body).Decode(&c)
+}
+
+// freePort finds a port that nobody listens on.
+func freePort() (int, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port, nil
+}

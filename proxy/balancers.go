@@ -1,0 +1,115 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"sync"
+
+	"sidekong/configs"
+	"sidekong/configs/entity"
+	"sidekong/proxy/balancer"
+)
+
+// running is the balancer of one upstream with the goroutine that keeps its names fresh and probes its targets. It
+// lives on over a reload that does not change the upstream.
+type running struct {
+	upstream *entity.Upstream
+	targets  []*entity.Target
+	balancer *balancer.Balancer
+	cancel   context.CancelFunc // nil: not started
+	done     sync.WaitGroup
+}
+
+// balancers gives one for every upstream of a snapshot: that of the current configuration where nothing of it
+// changed, else a new one that takes over what the old one knows. Nothing is started yet.
+func (g *Gateway) balancers(snapshot *configs.Snapshot) (map[string]*running, error) {
+	targets := map[string][]*entity.Target{}
+	for _, target := range snapshot.Targets {
+		targets[target.Upstream.ID] = append(targets[target.Upstream.ID], target)
+	}
+	current := map[string]*running{} // by id, so that a new name is no new upstream
+	if rt := g.current.Load(); rt != nil {
+		for _, r := range rt.balancers {
+			current[r.upstream.ID] = r
+		}
+	}
+	next := map[string]*running{}
+	for _, up := range snapshot.Upstreams {
+		old := current[up.ID]
+		if old != nil && reflect.DeepEqual(old.upstream, up) && reflect.DeepEqual(old.targets, targets[up.ID]) {
+			next[up.Name] = old
+			continue
+		}
+		options := balancer.Options{Logger: g.options.Logger, RootCAs: g.options.RootCAs, ClientCertificate: g.options.ClientCert}
+		if up.ClientCertificate != nil {
+			pair, err := keyPair(snapshot, up.ClientCertificate)
+			if err != nil {
+				return nil, fmt.Errorf("upstream %s: client_certificate: %w", up.Name, err)
+			}
+			options.ClientCertificate = pair
+		}
+		b, err := balancer.New(up, targets[up.ID], g.options.Resolver, options)
+		if err != nil {
+			return nil, fmt.Errorf("upstream %s: %w", up.Name, err)
+		}
+		if old != nil {
+			b.Adopt(old.balancer)
+		}
+		next[up.Name] = &running{upstream: up, targets: targets[up.ID], balancer: b}
+	}
+	return next, nil
+}
+
+// succeed ends the balancers of the old configuration that the new one does not have and starts those that are new.
+func succeed(old, next map[string]*running) {
+	kept := map[*running]bool{}
+	for _, r := range next {
+		kept[r] = true
+	}
+	for _, r := range old {
+		if !kept[r] {
+			r.stop()
+		}
+	}
+	for _, r := range next {
+		r.start()
+	}
+}
+
+func (r *running) start() {
+	if r.cancel != nil {
+		return
+	}
+	var ctx context.Context
+	ctx, r.cancel = context.WithCancel(context.Background())
+	r.done.Go(func() { _ = r.balancer.Run(ctx) }) // nil: ctx ended
+}
+
+func (r *running) stop() {
+	if r.cancel == nil {
+		return
+	}
+	r.cancel()
+	r.done.Wait()
+}
+
+// UpstreamHealth is how the targets of one upstream do.
+type UpstreamHealth struct {
+	Upstream *entity.Upstream
+	Healthy  bool // as a whole, by its threshold
+	Checked  bool // any health check is on
+	Targets  []balancer.TargetHealth
+}
+
+// Health reports on all upstreams, in no order.
+func (g *Gateway) Health() []UpstreamHealth {
+	rt := g.acquire()
+	defer rt.release()
+	var all []UpstreamHealth
+	for _, r := range rt.balancers {
+		b := r.balancer
+		all = append(all, UpstreamHealth{Upstream: r.upstream, Healthy: b.Healthy(), Checked: b.Checked(), Targets: b.Health()})
+	}
+	return all
+}

@@ -1,0 +1,127 @@
+package opentelemetry
+
+import (
+	"encoding/json"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sidekong/configs/entity"
+	"sidekong/tracing/queue"
+)
+
+// checked gives a configuration as the schema leaves it.
+func checked(t *testing.T, text string) *config {
+	t.Helper()
+	schema, _ := entity.NewSchemas(map[string]*entity.Record{Name: Config()}).Of("plugins")
+	var given entity.Object
+	if err := json.Unmarshal([]byte(`{"name": "opentelemetry", "config": `+text+`}`), &given); err != nil {
+		t.Fatal(err)
+	}
+	object, fault := schema.Insert(given)
+	if fault != nil {
+		t.Fatalf("%s: %v", text, fault)
+	}
+	c, err := decode(object["config"].(entity.Object))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestQueueSettings: Kong's queue settings, with the deprecated names.
+func TestQueueSettings(t *testing.T) {
+	kong := queue.Settings{
+		MaxCoalescingDelay: time.Second, MaxEntries: 10_000, MaxRetryTime: time.Minute,
+		InitialRetryDelay: 10 * time.Millisecond, MaxRetryDelay: time.Minute, ConcurrencyLimit: 1,
+	}
+	with := func(change func(*queue.Settings)) queue.Settings {
+		changed := kong
+		change(&changed)
+		return changed
+	}
+	for _, c := range []struct {
+		config string
+		want   queue.Settings
+	}{
+		{`{}`, kong},
+		{`{"queue": {"max_batch_size": 200}}`, kong}, // the default bounds no post
+		{`{"queue": {"max_batch_size": 50}}`, with(func(s *queue.Settings) { s.MaxBatchSize = 50 })},
+		{`{"batch_span_count": 70}`, with(func(s *queue.Settings) { s.MaxBatchSize = 70 })},
+		{`{"batch_flush_delay": 3}`, with(func(s *queue.Settings) { s.MaxCoalescingDelay = 3 * time.Second })},
+		{`{"queue": {"max_coalescing_delay": 0, "max_entries": 5, "max_bytes": 4000, "max_retry_time": 7, "initial_retry_delay": 0.5,
+			"max_retry_delay": 2.5, "concurrency_limit": -1}}`, queue.Settings{
+			MaxBatchSize: 1, // Kong's default where anything of the queue is set
+			MaxEntries:   5, MaxBytes: 4000, MaxRetryTime: 7 * time.Second, InitialRetryDelay: 500 * time.Millisecond,
+			MaxRetryDelay: 2500 * time.Millisecond, ConcurrencyLimit: -1,
+		}},
+	} {
+		text := `{"traces_endpoint": "http://a.test/", ` + c.config[1:]
+		if c.config == "{}" {
+			text = `{"traces_endpoint": "http://a.test/"}`
+		}
+		if diff := cmp.Diff(c.want, checked(t, text).queue()); diff != "" {
+			t.Errorf("%s: -want +got\n%s", c.config, diff)
+		}
+	}
+}
+
+// TestOldEndpointName: endpoint is traces_endpoint.
+func TestOldEndpointName(t *testing.T) {
+	if got := checked(t, `{"endpoint": "http://a.test/x"}`).TracesEndpoint; got != "http://a.test/x" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestDefaults: the environment fills what an instance leaves open; its headers, which may be secrets, go to the
+// endpoint alone that they were given for.
+func TestDefaults(t *testing.T) {
+	defaults := Defaults{
+		Endpoint: "http://a.test/", Headers: map[string]string{"Authorization": "secret"},
+		ServiceName: "from-env", ResourceAttributes: map[string]string{"zone": "env", "rack": "env"},
+	}
+	own := checked(t, `{"traces_endpoint": "http://a.test/", "resource_attributes": {"zone": "own"}}`).client(defaults)
+	if own.Headers["Authorization"] != "secret" || own.Resource["service.name"] != "from-env" || own.Resource["zone"] != "own" || own.Resource["rack"] != "env" {
+		t.Errorf("got headers %v, resource %v", own.Headers, own.Resource)
+	}
+	other := checked(t, `{"traces_endpoint": "http://b.test/"}`).client(defaults)
+	if other.Headers != nil {
+		t.Errorf("headers %v go to another endpoint", other.Headers)
+	}
+	if other.ConnectTimeout != time.Second || other.SendTimeout != 5*time.Second || other.ReadTimeout != 5*time.Second {
+		t.Errorf("time-outs %v, %v, %v", other.ConnectTimeout, other.SendTimeout, other.ReadTimeout)
+	}
+}
+
+// TestExportersAreShared: equal settings share one exporter, until the last user lets go.
+func TestExportersAreShared(t *testing.T) {
+	e := NewExporters(slog.New(slog.DiscardHandler))
+	acquire := func(text string) *exporter {
+		c := checked(t, text)
+		x, err := e.acquire(c.client(Defaults{}), c.queue())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	a := acquire(`{"traces_endpoint": "http://127.0.0.1:1/"}`)
+	b := acquire(`{"traces_endpoint": "http://127.0.0.1:1/", "http_response_header_for_traceid": "X"}`)
+	c := acquire(`{"traces_endpoint": "http://127.0.0.1:1/", "headers": {"X": "y"}}`)
+	if a != b || a == c {
+		t.Errorf("shared: equal %v, different %v", a == b, a == c)
+	}
+	a.release()
+	if n := len(e.Stats()); n != 2 {
+		t.Errorf("%d exporters while both are used", n)
+	}
+	b.release()
+	<-a.done
+	c.release()
+	<-c.done
+	e.Close(t.Context())
+	if _, err := e.acquire(checked(t, `{"traces_endpoint": "http://127.0.0.1:1/"}`).client(Defaults{}), queue.Settings{}); err == nil {
+		t.Error("closed exporters give one")
+	}
+}
