@@ -18,23 +18,41 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
+// targets is how many addresses the backend has, all with the same port.
+const targets = 100
+
 // bodySize is the length of the backend's answer, in bytes.
 const bodySize = 1024
 
-// serve serves until ctx ends. It prints its address first.
-func serve(ctx context.Context, address string, handler http.Handler) error {
-	listener, err := net.Listen("tcp", address)
+// serve serves until ctx ends, on 127.0.0.1 and as many loopback addresses after it. It prints its address first.
+func serve(ctx context.Context, addresses int, handler http.Handler) error {
+	first, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	fmt.Println(listener.Addr())
+	port := first.Addr().(*net.TCPAddr).Port
+	listeners := []net.Listener{first}
+	for i := 2; i <= addresses; i++ {
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.%d:%d", i, port))
+		if err != nil {
+			return err
+		}
+		listeners = append(listeners, listener)
+	}
+	fmt.Println(first.Addr())
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute, Protocols: new(http.Protocols)}
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetUnencryptedHTTP2(true) // gRPC
 	stop := context.AfterFunc(ctx, func() { server.Close() })
 	defer stop()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
+	ended := make(chan error)
+	for _, listener := range listeners {
+		go func() { ended <- server.Serve(listener) }()
+	}
+	for range listeners {
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ func (b *bench) instructions(ctx context.Context, p peer, program string) (float
 	if b.counter == perf {
 		return b.perfStat(ctx, p, program)
 	}
-	const base = 2000 // by then the heap has its size
+	base := b.plan.requests / 3 // by then the heap has its size
 	less, err := b.cachegrind(ctx, p, program, base)
 	if err != nil {
 		return 0, err

@@ -13,8 +13,8 @@ func steps() []peer {
 		sidekong("unsampled", 0, "trace context in and out, sampling rate 0", "all", 0, tracedYAML),
 		sidekong("request", 1, "the root span alone", "request", 1, tracedYAML),
 		sidekong("all", 9, "every span", "all", 1, tracedYAML),
-		sidekong("all, 5,000 routes", 9, "with 4,999 further routes", "all", 1, routesYAML),
-		sidekong("all, 100 targets", 9, "an upstream with 100 targets", "all", 1, targetsYAML),
+		sidekong("all with 5000 routes", 9, "with 4,999 further routes", "all", 1, routesYAML),
+		sidekong("all with 100 targets", 9, "an upstream with 100 targets", "all", 1, targetsYAML),
 	}
 }
 
@@ -29,7 +29,7 @@ func routesYAML(s site) string {
 	return b.String()
 }
 
-// targetsYAML sends to the backend by way of an upstream, all of whose targets are the backend under names that differ.
+// targetsYAML sends to the backend by way of an upstream whose targets are all its addresses.
 func targetsYAML(s site) string {
 	_, port, _ := strings.Cut(s.backend, ":")
 	var b strings.Builder
@@ -43,7 +43,7 @@ upstreams:
 - name: many
   targets:
 `)
-	for i := range 100 {
+	for i := range targets {
 		fmt.Fprintf(&b, "  - {target: \"127.0.0.%d:%s\"}\n", i+1, port)
 	}
 	b.WriteString(tracing(s))

@@ -52,7 +52,6 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.IntVar(&p.requests, "requests", 6000, "requests to count instructions over; 0: do not count")
 	flags.StringVar(&p.only, "only", "", "names of what to measure, with commas between")
 	flags.StringVar(&p.limits, "limits", "bench/limits.txt", "what guard allows")
-	listen := flags.String("listen", "127.0.0.1:0", "address of backend or sink")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -64,9 +63,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	case "guard":
 		return guard(ctx, p, out)
 	case "backend": // started by the others
-		return serve(ctx, *listen, backend())
+		return serve(ctx, targets, backend())
 	case "sink":
-		return serve(ctx, *listen, &sink{})
+		return serve(ctx, 1, &sink{})
 	default:
 		return fmt.Errorf("unknown command %q", args[0])
 	}

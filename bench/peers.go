@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 )
 
 // peer is something to measure.
@@ -49,7 +48,7 @@ func (p peer) program(folder string) (string, error) {
 	if p.installed != "" {
 		return exec.LookPath(p.installed)
 	}
-	path := filepath.Join(folder, strings.ReplaceAll(p.module+"-"+filepath.Base(p.path), "/", "-"))
+	path := filepath.Join(folder, filepath.Base(filepath.Join(p.module, p.path)))
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
@@ -65,27 +64,31 @@ func (p peer) program(folder string) (string, error) {
 func peers() []peer {
 	return []peer{
 		bare,
-		sidekong("sidekong off", 0, "tracing_instrumentations = off", "off", 1, plainYAML),
-		sidekong("sidekong unsampled", 0, "sampling rate 0", "all", 0, tracedYAML),
-		sidekong("sidekong all", 9, "default settings, tracing_instrumentations = all", "all", 1, tracedYAML),
+		sidekong("sidekong off", 0, "no plugin, tracing_instrumentations = off", "off", 1, plainYAML),
+		sidekong("sidekong unsampled", 0, "tracing_instrumentations = all, tracing_sampling_rate = 0", "all", 0, tracedYAML),
+		sidekong("sidekong all", 9, "tracing_instrumentations = all, all else as it is by default", "all", 1, tracedYAML),
 		stock("otelhttp", 2, "otelhttp around handler and transport, SDK defaults"),
 		stock("sdk", 7, "the spans of Kong by the OpenTelemetry SDK, its defaults"),
 		caddy, traefik, nginx, haproxy,
 	}
 }
 
-var bare = stock("bare", 0, "httputil.ReverseProxy with a tuned transport, no tracing: the yardstick")
+var bare = peer{
+	name: "bare", note: "httputil.ReverseProxy with a tuned transport, no tracing: the yardstick",
+	module: ".", path: "./bench/peers/bare",
+	command: func(program string, s site) (command, error) {
+		return command{args: []string{program, "-listen", s.address(), "-upstream", "http://" + s.backend}}, nil
+	},
+}
 
-// stock is a small program in peers/stock.
+// stock is the yardstick with tracing by OpenTelemetry's libraries.
 func stock(name string, spans int, note string) peer {
 	return peer{
 		name: name, spans: spans, note: note, module: "bench/peers/stock", path: "./" + name,
 		command: func(program string, s site) (command, error) {
-			args := []string{program, "-listen", s.address(), "-upstream", "http://" + s.backend}
-			if spans > 0 {
-				args = append(args, "-otlp", "http://"+s.sink+"/v1/traces")
-			}
-			return command{args: args}, nil
+			return command{args: []string{
+				program, "-listen", s.address(), "-upstream", "http://" + s.backend, "-otlp", "http://" + s.sink + "/v1/traces",
+			}}, nil
 		},
 	}
 }

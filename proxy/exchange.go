@@ -164,6 +164,11 @@ func (x *exchange) route() bool {
 		request.SNI = r.TLS.ServerName
 	}
 	match, ok := x.rt.router.Match(&request)
+	if !ok && x.rt.forward != nil {
+		span.End()
+		x.place = x.rt.forward
+		return true
+	}
 	if !ok {
 		span.SetStatus(tracing.StatusError, "")
 		span.End()
@@ -174,7 +179,7 @@ func (x *exchange) route() bool {
 	x.match = match
 	x.place = x.rt.places[match.Route]
 	c.Route, c.Service = match.Route, match.Service
-	if answer, ok := match.Answer(&request, x.forwardedProto(), x.forwardedHost()); ok && !x.gw.options.Untouched {
+	if answer, ok := match.Answer(&request, x.forwardedProto(), x.forwardedHost()); ok && x.rt.forward == nil {
 		x.refuse(answer.Status, answer.Message, answer.Header)
 		return false
 	}

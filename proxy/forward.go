@@ -80,7 +80,7 @@ func (x *exchange) rewriteOutbound(pr *httputil.ProxyRequest) {
 		out.Header["Forwarded"] = forwarded
 	}
 	x.setForwarded(out.Header)
-	if x.gw.options.Untouched {
+	if x.rt.forward != nil {
 		x.trip.Target, out.Host = x.target, x.r.Host
 		return
 	}
@@ -204,7 +204,7 @@ func (x *exchange) send(req *http.Request, to endpoint) (*http.Response, error) 
 		x.describeTry(to, ip)
 	}
 	req.URL.Host = net.JoinHostPort(ip, strconv.Itoa(to.port))
-	if up.balancer != nil && !x.ctx.Route.PreserveHost && !x.gw.options.Untouched {
+	if up.balancer != nil && x.rt.forward == nil && !x.ctx.Route.PreserveHost {
 		req.Host = hostHeader(to, up.scheme)
 	}
 	if x.sent != nil {
@@ -326,7 +326,7 @@ func (x *exchange) handleError(_ http.ResponseWriter, r *http.Request, err error
 	}
 	why := classify(err)
 	if why.status >= 500 {
-		x.gw.options.Logger.Warn("upstream fails", x.logAttrs("service", x.ctx.Service.Name, "status", why.status, "tries", x.tries, "error", err)...)
+		x.gw.options.Logger.Warn("upstream fails", x.logAttrs("service", x.place.upstream.service.Name, "status", why.status, "tries", x.tries, "error", err)...)
 	}
 	x.fail(why.status, why.message, nil)
 }

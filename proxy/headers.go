@@ -88,7 +88,7 @@ func (x *exchange) setForwarded(out http.Header) {
 	if path == "" {
 		path = router.ForwardedPath(x.target)
 	}
-	if prefix == "" {
+	if prefix == "" && x.rt.forward == nil {
 		prefix = x.match.ForwardedPrefix()
 	}
 	w.set("X-Forwarded-Path", path)

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"sidekong/configs/entity"
 	"sidekong/proxy/dns"
 	"sidekong/proxy/plugin"
 	"sidekong/tracing"
@@ -35,9 +36,10 @@ type Options struct {
 	RootCAs    *x509.CertPool   // for upstreams' certificates; nil: the system's
 	ClientCert *tls.Certificate // shown to upstreams that ask; nil: none
 
-	// Untouched forwards requests as they came in, path, query, Host header and all, whatever the matched route says.
-	// It is for standing in front of a Kong that does the rest.
-	Untouched bool
+	// Forward, if not nil, is where every request goes as it came in, path, query, Host header and all, whatever the
+	// matched route says: routes only give names to spans. It is for standing in front of a Kong that does the rest,
+	// or of one backend.
+	Forward *entity.Service
 }
 
 // Keepalive are the connections to upstreams that wait for their next request.

@@ -19,6 +19,7 @@ type runtime struct {
 	places    map[*entity.Route]*place
 	encrypted []*stock            // what has connections of its own to close
 	balancers map[string]*running // by the upstream's name
+	forward   *place              // where everything goes; nil: where its route leads
 	users     atomic.Int64
 	closed    atomic.Bool
 	onClose   func(error)
@@ -61,18 +62,31 @@ func (g *Gateway) compile(snapshot *configs.Snapshot) (*runtime, error) {
 			return nil, fmt.Errorf("service %s: %w", service.ID, err)
 		}
 	}
+	var forward *upstream
+	if service := g.options.Forward; service != nil {
+		if forward, err = g.upstream(rt, snapshot, service); err != nil {
+			return nil, err
+		}
+	}
 	// Plugins come last: what they open has to be closed where something fails.
 	if rt.plan, err = plugin.NewPlan(g.options.Registry, snapshot.ActivePlugins); err != nil {
 		return nil, err
 	}
 	rt.global = rt.plan.Chain(nil, nil)
 	rt.rewrites = rt.global.Rewrites()
+	if forward != nil {
+		rt.forward = &place{chain: rt.global, upstream: forward, counters: &g.stats.unmatched}
+	}
 	for _, entry := range entries {
-		rt.places[entry.Route] = &place{
+		p := &place{
 			chain:    rt.plan.Chain(entry.Route, entry.Service),
 			upstream: upstreams[entry.Service],
 			counters: g.stats.of(entry.Service, entry.Route),
 		}
+		if forward != nil {
+			p.upstream = forward
+		}
+		rt.places[entry.Route] = p
 	}
 	return rt, nil
 }

@@ -42,6 +42,7 @@ const (
 	MaxSpans          = 1024
 	MaxAttributes     = 8192
 	MaxEvents         = 1024
+	MaxLinks          = 16
 	MaxAttributeBytes = 8 << 20 // keys and string values together
 )
 
@@ -71,6 +72,14 @@ type Event struct {
 	lastAttr  int32
 }
 
+// Link names a span of another trace that the root has to do with, without being its child.
+type Link struct {
+	TraceID TraceID
+	SpanID  SpanID
+	State   string // W3C tracestate
+	Flags   uint8  // W3C trace flags
+}
+
 // Trace is the record of one request. It belongs to one goroutine at a time.
 type Trace struct {
 	tracer  *Tracer
@@ -85,6 +94,7 @@ type Trace struct {
 	records []Record
 	attrs   []Attr
 	events  []Event
+	links   []Link
 	bytes   int
 	lost    int
 }
@@ -138,8 +148,9 @@ func (t *Trace) Release() {
 	clear(t.records)
 	clear(t.attrs)
 	clear(t.events)
+	clear(t.links)
 	tracer := t.tracer
-	*t = Trace{tracer: tracer, records: t.records[:0], attrs: t.attrs[:0], events: t.events[:0]}
+	*t = Trace{tracer: tracer, records: t.records[:0], attrs: t.attrs[:0], events: t.events[:0], links: t.links[:0]}
 	tracer.pool.Put(t)
 }
 
@@ -180,6 +191,7 @@ type Adoption struct {
 	State   string // W3C tracestate
 	Flags   uint8  // W3C trace flags besides sampled
 	Sampled bool
+	Local   bool // Parent is a span of this process
 }
 
 // Adopt settles trace id, parent and sampling for all spans, those that exist already included. The first call counts.
@@ -188,12 +200,27 @@ func (t *Trace) Adopt(a Adoption) {
 		return
 	}
 	t.settled = true
-	t.id, t.state, t.flags, t.remote = a.TraceID, a.State, a.Flags, a.Parent.IsValid()
+	t.id, t.state, t.flags, t.remote = a.TraceID, a.State, a.Flags, a.Parent.IsValid() && !a.Local
 	t.dropped = !a.Sampled
 	if len(t.records) > 0 {
 		t.records[0].Parent = a.Parent
 	}
 }
+
+// Link links the root to a span of another trace.
+func (t *Trace) Link(to Link) {
+	if !t.Recording() {
+		return
+	}
+	if len(t.links) >= MaxLinks {
+		t.lost++
+		return
+	}
+	t.links = append(t.links, to)
+}
+
+// Links are the root's links in the order they were made.
+func (t *Trace) Links() []Link { return t.links }
 
 // Settled reports whether Adopt was called.
 func (t *Trace) Settled() bool { return t != nil && t.settled }

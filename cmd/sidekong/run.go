@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -53,6 +54,7 @@ var settingFlags = []struct{ name, usage string }{
 	{"log-level", "debug, info, notice, warn or error"},
 	{"log-format", "text or json"},
 	{"trusted-ips", "peers whose forwarding headers are believed"},
+	{"kong-admin", "Admin API of the Kong behind --upstream; its routes and services give names to spans"},
 }
 
 func (o *options) flags(cmd *cobra.Command) {
@@ -136,7 +138,10 @@ type app struct {
 	logger    *slog.Logger
 	loader    configs.Loader
 	sources   []configs.Source
-	implicit  *entity.Plugin // where the configuration has no opentelemetry plugin
+	forward   *entity.Service // where everything goes, with --upstream
+	naming    bool            // the configuration is that of the Kong behind us: it gives names and no plugins but one
+	poller    *configs.Poller // reads that Kong's configuration; nil: none
+	implicit  *entity.Plugin  // where the configuration has no opentelemetry plugin
 	exporters *opentelemetry.Exporters
 	resolver  *dns.Resolver
 	gateway   *proxy.Gateway
@@ -159,28 +164,13 @@ func build(ctx context.Context, sys system, s *settings.Settings, otel settings.
 	a.loader = configs.Loader{Schemas: entity.NewSchemas(registry.Configs()), LookupEnv: lookup(sys.environ)}
 	a.implicit = opentelemetry.Implicit(otel.Endpoint, defaults)
 
-	switch {
-	case s.DeclarativeConfigString != "":
-		a.sources = []configs.Source{configs.Text("declarative_config_string", s.DeclarativeConfigString)}
-	case len(s.DeclarativeConfig) > 0:
-		a.sources = []configs.Source{configs.Files(s.DeclarativeConfig...)}
-	case upstream != "":
-		source, err := configs.Upstream(upstream)
-		if err != nil {
-			return nil, usageError{fmt.Errorf("--upstream: %w", err)}
-		}
-		a.sources = []configs.Source{source}
-	default:
-		notice(logger, "no configuration: every request is answered 404. Set declarative_config to a kong.yaml or use --upstream")
+	if err := a.chooseSources(ctx, upstream); err != nil {
+		return nil, err
 	}
-	snapshot, warnings, err := a.load(ctx)
+	snapshot, err := a.first(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range warnings {
-		logger.Warn(w.String())
-	}
-
 	instrumentations, err := tracing.ParseInstrumentations(s.TracingInstrumentations)
 	if err != nil {
 		return nil, configError{fmt.Errorf("tracing_instrumentations: %w", err)}
@@ -194,7 +184,7 @@ func build(ctx context.Context, sys system, s *settings.Settings, otel settings.
 	options := gatewayOptions(s, otel)
 	options.Tracer = tracing.NewTracer(instrumentations, s.TracingSamplingRate)
 	options.Registry, options.Resolver, options.Logger = registry, a.resolver, logger
-	options.Untouched = len(s.DeclarativeConfig) == 0 && s.DeclarativeConfigString == "" && upstream != ""
+	options.Forward = a.forward
 	if options.RootCAs, err = authorities(s.LuaSSLTrustedCertificate); err != nil {
 		return nil, err
 	}
@@ -210,27 +200,119 @@ func build(ctx context.Context, sys system, s *settings.Settings, otel settings.
 	return a, nil
 }
 
-// load reads the configuration. Where it has no opentelemetry plugin at all, an implicit global one is added.
+// chooseSources says where the configuration comes from, and with --upstream where requests go.
+func (a *app) chooseSources(ctx context.Context, upstream string) error {
+	s := a.settings
+	switch {
+	case s.DeclarativeConfigString != "":
+		a.sources = []configs.Source{configs.Text("declarative_config_string", s.DeclarativeConfigString)}
+	case len(s.DeclarativeConfig) > 0:
+		a.sources = []configs.Source{configs.Files(s.DeclarativeConfig...)}
+	}
+	if s.KongAdmin.Address != "" && (upstream == "" || a.sources != nil) {
+		return usageError{errors.New("kong_admin goes with --upstream, the address of that Kong's proxy, and without declarative_config")}
+	}
+	if upstream == "" {
+		if a.sources == nil {
+			notice(a.logger, "no configuration: every request is answered 404. Set declarative_config to a kong.yaml or use --upstream")
+		}
+		return nil
+	}
+	everything, err := configs.Upstream(upstream)
+	if err != nil {
+		return usageError{fmt.Errorf("--upstream: %w", err)}
+	}
+	snapshot, _, err := a.loader.Load(ctx, everything)
+	if err != nil {
+		return err
+	}
+	a.forward = snapshot.Services[0]
+	a.naming = a.sources != nil || s.KongAdmin.Address != ""
+	switch {
+	case a.naming:
+		kong := *a.forward
+		kong.Name = "kong"
+		a.forward = &kong
+	default:
+		a.sources = []configs.Source{everything}
+	}
+	if s.KongAdmin.Address == "" {
+		return nil
+	}
+	k := s.KongAdmin
+	source, err := configs.NewKongAdmin(configs.KongAdminOptions{
+		Address: k.Address, Workspace: k.Workspace, Token: k.Token, CAFile: k.CAFile, CertFile: k.CertFile, KeyFile: k.KeyFile,
+		ServerName: k.ServerName, Kinds: []string{"services", "routes", "plugins"}, Plugins: []string{opentelemetry.Name},
+		Schemas: a.loader.Schemas, Logger: a.logger,
+	})
+	if err != nil {
+		return configError{fmt.Errorf("kong_admin: %w", err)}
+	}
+	a.poller = &configs.Poller{
+		Source: source, Loader: a.loader, Interval: k.Interval, StartEmpty: true, Logger: a.logger,
+		Apply: func(snapshot *configs.Snapshot) error {
+			_, err := a.store.Replace(a.complete(snapshot))
+			return err
+		},
+	}
+	return nil
+}
+
+// first reads the configuration for the first time.
+func (a *app) first(ctx context.Context) (*configs.Snapshot, error) {
+	if a.poller != nil {
+		snapshot, err := a.poller.First(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return a.complete(snapshot), nil
+	}
+	snapshot, warnings, err := a.load(ctx)
+	for _, w := range warnings {
+		a.logger.Warn(w.String())
+	}
+	return snapshot, err
+}
+
+// load reads the configuration from its files.
 func (a *app) load(ctx context.Context) (*configs.Snapshot, []declarative.Warning, error) {
 	snapshot, warnings, err := a.loader.Load(ctx, a.sources...)
 	if err != nil {
 		return nil, nil, configError{err}
 	}
-	for _, p := range snapshot.Plugins {
-		if p.Name == opentelemetry.Name {
-			return snapshot, warnings, nil
+	return a.complete(snapshot), warnings, nil
+}
+
+// complete adds an implicit global opentelemetry plugin where a configuration has none at all. Of a Kong's behind us it
+// leaves the global opentelemetry plugin alone: whatever else it configures runs there.
+func (a *app) complete(snapshot *configs.Snapshot) *configs.Snapshot {
+	done := *snapshot
+	if a.naming {
+		done.Upstreams, done.Targets = nil, nil
+		done.ActivePlugins = nil
+		for _, p := range snapshot.ActivePlugins {
+			if p.Name == opentelemetry.Name && configs.ScopeOf(p) == (configs.Scope{}) && a.implicit.Config["traces_endpoint"] == nil {
+				done.ActivePlugins = []*entity.Plugin{p}
+			}
 		}
+		if len(done.ActivePlugins) > 0 {
+			return &done
+		}
+	} else if slices.ContainsFunc(snapshot.Plugins, func(p *entity.Plugin) bool { return p.Name == opentelemetry.Name }) {
+		return &done
 	}
 	if a.implicit.Config["traces_endpoint"] == nil && a.store == nil {
 		notice(a.logger, "requests are traced but nothing is exported: no opentelemetry plugin is configured and neither --otlp-endpoint nor OTEL_EXPORTER_OTLP_ENDPOINT is set")
 	}
-	extended := *snapshot
-	extended.ActivePlugins = append(snapshot.ActivePlugins[:len(snapshot.ActivePlugins):len(snapshot.ActivePlugins)], a.implicit)
-	return &extended, warnings, nil
+	done.ActivePlugins = append(slices.Clip(done.ActivePlugins), a.implicit)
+	return &done
 }
 
 // reload takes the configuration from its sources anew. Where that fails, the old one serves on.
 func (a *app) reload(ctx context.Context) error {
+	if a.poller != nil {
+		return a.poller.Reload(ctx)
+	}
 	snapshot, warnings, err := a.load(ctx)
 	changed := false
 	if err == nil {
@@ -306,6 +388,9 @@ func (a *app) run(ctx context.Context, listening func(proxy []net.Addr)) error {
 		a.reloadOnHangup(groupCtx)
 		return nil
 	})
+	if a.poller != nil {
+		group.Go(func() error { return a.poller.Run(groupCtx) })
+	}
 
 	<-groupCtx.Done()
 	a.drain(servers[proxyServers:])
@@ -330,17 +415,26 @@ func (a *app) reloadOnHangup(ctx context.Context) {
 	}
 }
 
-// drain ends the service without cutting a request: not ready any more, answers carry Connection: close, listeners
-// stop, requests end, queues flush, all within shutdown_timeout.
+// announcement is how long listeners stay open when answers say already that their connections end: in that time
+// clients and balancers go elsewhere. It is not needed, and not waited for, when no connection is open.
+const announcement = time.Second
+
+// drain ends the service without cutting a request: not ready any more, answers carry Connection: close, a moment later
+// listeners stop, requests end, queues flush, all within shutdown_timeout.
 func (a *app) drain(servers []*http.Server) {
-	notice(a.logger, "draining", "timeout", a.settings.ShutdownTimeout)
+	timeout := a.settings.ShutdownTimeout
+	notice(a.logger, "draining", "timeout", timeout)
 	a.draining.Store(true)
 	a.gateway.Drain()
-	ctx, cancel := context.WithTimeout(context.Background(), a.settings.ShutdownTimeout)
+	whole, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
+	// A tenth of the time, a second at most, is the queues' own, even where requests would use all of it.
+	requests, cancelRequests := context.WithTimeout(whole, timeout-min(timeout/10, time.Second))
+	defer cancelRequests()
+	a.announce(requests, min(announcement, timeout/5))
 	var group errgroup.Group
 	for _, srv := range servers {
-		group.Go(func() error { return srv.Shutdown(ctx) })
+		group.Go(func() error { return srv.Shutdown(requests) })
 	}
 	if err := group.Wait(); err != nil {
 		a.logger.Warn("requests are cut off: shutdown_timeout is over", "error", err)
@@ -348,18 +442,25 @@ func (a *app) drain(servers []*http.Server) {
 			_ = srv.Close()
 		}
 	}
-	// What is still queued gets a second even where requests have used the time up.
-	flush, cancelFlush := context.WithTimeout(context.WithoutCancel(ctx), max(time.Second, remaining(ctx)))
-	defer cancelFlush()
-	a.exporters.Close(flush)
+	a.exporters.Close(whole)
 	a.gateway.Close()
 	a.resolver.Close()
 	notice(a.logger, "stopped")
 }
 
-func remaining(ctx context.Context) time.Duration {
-	deadline, _ := ctx.Deadline()
-	return time.Until(deadline)
+// announce waits until every client has gone, but not longer than d.
+func (a *app) announce(ctx context.Context, d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for a.counts.open.Load() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func serverTLSFor(listeners []settings.Listener, pairs []settings.KeyPair, s *settings.Settings, logger *slog.Logger) (*tls.Config, error) {
@@ -396,6 +497,7 @@ func exporterDefaults(s *settings.Settings, otel settings.OTel) opentelemetry.De
 		InstanceID:         s.NodeID,
 		ResourceAttributes: maps.Clone(otel.ResourceAttributes),
 		Timeout:            otel.Timeout,
+		StorageFolder:      filepath.Join(s.Prefix, "queue"),
 		Disabled:           otel.Disabled || !otel.Export,
 	}
 }

@@ -221,6 +221,29 @@ var keys = []key{
 	{name: "shutdown_timeout", def: "10", own: true,
 		set: to(func(d *draft) *time.Duration { return &d.ShutdownTimeout }, parseSeconds)},
 
+	{name: "trace_context_trusted_only", def: "off", own: true,
+		set: to(func(d *draft) *bool { return &d.TraceContextTrustedOnly }, parseBool)},
+	{name: "long_request_report", def: "0", own: true,
+		set: to(func(d *draft) *time.Duration { return &d.LongRequestReport }, parseSeconds)},
+
+	// A Kong that is read.
+	{name: "kong_admin", own: true,
+		set: to(func(d *draft) *string { return &d.KongAdmin.Address }, parseHTTPURL)},
+	{name: "kong_admin_token", own: true, secret: true,
+		set: to(func(d *draft) *string { return &d.KongAdmin.Token }, text)},
+	{name: "kong_admin_workspace", own: true,
+		set: to(func(d *draft) *string { return &d.KongAdmin.Workspace }, text)},
+	{name: "kong_admin_ca_cert", own: true,
+		set: to(func(d *draft) *string { return &d.KongAdmin.CAFile }, text)},
+	{name: "kong_admin_client_cert", own: true,
+		set: to(func(d *draft) *string { return &d.KongAdmin.CertFile }, text)},
+	{name: "kong_admin_client_cert_key", own: true,
+		set: to(func(d *draft) *string { return &d.KongAdmin.KeyFile }, text)},
+	{name: "kong_admin_server_name", own: true,
+		set: to(func(d *draft) *string { return &d.KongAdmin.ServerName }, text)},
+	{name: "kong_admin_interval", def: "10", own: true,
+		set: to(func(d *draft) *time.Duration { return &d.KongAdmin.Interval }, parseSeconds)},
+
 	// Lua.
 	{name: "untrusted_lua", def: "sandbox",
 		set: to(func(d *draft) *string { return &d.UntrustedLua }, choice("off", "sandbox", "on"))},

@@ -99,6 +99,7 @@ func TestDefaults(t *testing.T) {
 		AdminClientMaxBodySize:   10 << 20,
 		UpstreamKeepalive:        Keepalive{PoolSize: 512, MaxRequests: 10000, IdleTimeout: time.Minute},
 		ShutdownTimeout:          10 * time.Second,
+		KongAdmin:                KongAdmin{Interval: 10 * time.Second},
 		UntrustedLua:             "sandbox",
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Settings{})); diff != "" {
@@ -211,6 +212,16 @@ upstream_keepalive_pool_size = 7
 upstream_keepalive_max_requests = 8
 upstream_keepalive_idle_timeout = 9
 shutdown_timeout = 1.5
+trace_context_trusted_only = on
+long_request_report = 30
+kong_admin = https://kong:8444
+kong_admin_token = k0ng
+kong_admin_workspace = w
+kong_admin_ca_cert = /ca2
+kong_admin_client_cert = /c7
+kong_admin_client_cert_key = /k7
+kong_admin_server_name = kong.test
+kong_admin_interval = 3
 untrusted_lua = on
 untrusted_lua_sandbox_requires = a.b, c
 untrusted_lua_sandbox_environment = d
@@ -241,6 +252,12 @@ untrusted_lua_sandbox_environment = d
 		AllowDebugHeader:        true,
 		RouterFlavor:            "traditional_compatible",
 		AdminToken:              "t0ken",
+		TraceContextTrustedOnly: true,
+		LongRequestReport:       30 * time.Second,
+		KongAdmin: KongAdmin{
+			Address: "https://kong:8444", Token: "k0ng", Workspace: "w", CAFile: "/ca2", CertFile: "/c7", KeyFile: "/k7",
+			ServerName: "kong.test", Interval: 3 * time.Second,
+		},
 		DNS: DNS{
 			Servers: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")}, HostsFile: "/h", Order: []string{"A"},
 			ValidTTL: time.Second, StaleTTL: 2 * time.Second, NotFoundTTL: 3 * time.Second, ErrorTTL: 4 * time.Second, CacheSize: 5,

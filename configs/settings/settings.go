@@ -66,10 +66,25 @@ type Settings struct {
 	UntrustedLuaSandboxRequires    []string // modules that sandboxed Lua may require
 	UntrustedLuaSandboxEnvironment []string // further globals that sandboxed Lua sees
 
+	// TraceContextTrustedOnly is for a public edge: the trace of a peer that trusted_ips does not name is not
+	// continued but linked to.
+	TraceContextTrustedOnly bool
+	LongRequestReport       time.Duration // requests that last longer are reported while they last; 0 = not
+	KongAdmin               KongAdmin
+
 	AdminToken string // secret; "" = none
 	NodeID     string // a UUID, lower case; "" = the caller makes one
 
 	entries []Entry
+}
+
+// KongAdmin is the Admin API of a running Kong whose configuration is read.
+type KongAdmin struct {
+	Address                               string // URL; "" = none
+	Token                                 string // secret; for Kong's RBAC
+	Workspace                             string // of Kong Enterprise
+	CAFile, CertFile, KeyFile, ServerName string
+	Interval                              time.Duration
 }
 
 // ResponseHeaders says which headers of Kong's an answer carries.

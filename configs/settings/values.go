@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"math"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -340,4 +341,13 @@ func parseUUID(value string) (string, error) {
 		return "", &invalid{value, "is not a UUID", "like 1b4e28ba-2fa1-41d2-883f-0016d3cca427"}
 	}
 	return id, nil
+}
+
+// parseHTTPURL reads the URL of a server, http or https. It does not quote the value, which may hold a password.
+func parseHTTPURL(value string) (string, error) {
+	u, err := url.Parse(value)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return "", &invalid{"the value", "is no URL of a server", "http://host:port or https://host:port"}
+	}
+	return value, nil
 }

@@ -14,6 +14,7 @@ import (
 	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"golang.org/x/net/http/httpguts"
+	"google.golang.org/protobuf/proto"
 )
 
 // ScopeName is the instrumentation scope of all spans. Kong: kong/observability/otlp/init.lua
@@ -118,11 +119,24 @@ func newLibraryClient(t *transport) otlptrace.Client {
 // ones; so it has when the error says Accepted, which then tells what the receiver had to say. An error is an *Error
 // unless ctx has ended.
 func (c *Client) Send(ctx context.Context, frames []byte, n int) (rejected int64, err error) {
+	return c.send(ctx, c.resource, frames, n)
+}
+
+// SendWithHead is Send for spans of another resource: head is its Bytes.
+func (c *Client) SendWithHead(ctx context.Context, head, frames []byte, n int) (rejected int64, err error) {
+	resource := &resourcepb.Resource{}
+	if err := proto.Unmarshal(head, resource); err != nil {
+		resource = c.resource // better from here than not at all
+	}
+	return c.send(ctx, resource, frames, n)
+}
+
+func (c *Client) send(ctx context.Context, resource *resourcepb.Resource, frames []byte, n int) (rejected int64, err error) {
 	spans := &tracepb.ScopeSpans{Scope: c.scope}
 	spans.ProtoReflect().SetUnknown(frames)
 	var a answer
 	err = c.library.UploadTraces(context.WithValue(ctx, answerKey{}, &a), []*tracepb.ResourceSpans{{
-		Resource:   c.resource,
+		Resource:   resource,
 		ScopeSpans: []*tracepb.ScopeSpans{spans},
 	}})
 	switch {

@@ -22,12 +22,18 @@ const (
 	tagSpanEnd       = 8<<3 | 1
 	tagSpanAttribute = 9<<3 | 2
 	tagSpanEvent     = 11<<3 | 2
+	tagSpanLink      = 13<<3 | 2
 	tagSpanStatus    = 15<<3 | 2
 	tagSpanFlags     = 16<<3 | 5 // two bytes on the wire
 
 	tagEventTime      = 1<<3 | 1
 	tagEventName      = 2<<3 | 2
 	tagEventAttribute = 3<<3 | 2
+
+	tagLinkTraceID = 1<<3 | 2
+	tagLinkSpanID  = 2<<3 | 2
+	tagLinkState   = 3<<3 | 2
+	tagLinkFlags   = 6<<3 | 5
 
 	tagStatusMessage = 2<<3 | 2
 	tagStatusCode    = 3 << 3
@@ -87,6 +93,11 @@ func (f Frames) AppendFrames(buf []byte) (out []byte, n int) {
 				buf = appendEvent(buf, t, e, start)
 			}
 		}
+		if i == 0 {
+			for j := range t.Links() {
+				buf = appendLink(buf, &t.Links()[j])
+			}
+		}
 		if r.Status != tracing.StatusUnset || r.StatusText != "" {
 			buf = appendStatus(buf, r)
 		}
@@ -105,6 +116,17 @@ func appendEvent(buf []byte, t *tracing.Trace, e *tracing.Event, start uint64) [
 		buf = appendAttr(buf, tagEventAttribute, attr)
 	}
 	return end(buf, event)
+}
+
+func appendLink(buf []byte, l *tracing.Link) []byte {
+	buf, link := begin(append(buf, tagSpanLink))
+	buf = append(append(buf, tagLinkTraceID, byte(len(l.TraceID))), l.TraceID[:]...)
+	buf = append(append(buf, tagLinkSpanID, byte(len(l.SpanID))), l.SpanID[:]...)
+	if l.State != "" {
+		buf = appendString(buf, tagLinkState, l.State)
+	}
+	buf = binary.LittleEndian.AppendUint32(append(buf, tagLinkFlags), uint32(l.Flags)|flagHasIsRemote|flagIsRemoteMask)
+	return end(buf, link)
 }
 
 func appendStatus(buf []byte, r *tracing.Record) []byte {

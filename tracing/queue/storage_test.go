@@ -371,7 +371,7 @@ func TestSweep(t *testing.T) {
 
 // A queue with storage keeps exact accounts over restarts, whatever the receiver and the limits do.
 func TestStorageAccountsAreExact(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(8) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 1))
 			folder := t.TempDir()

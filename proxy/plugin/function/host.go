@@ -1,10 +1,13 @@
 package function
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"time"
@@ -105,7 +108,9 @@ type Facts struct {
 	Credential     any
 	Captures       []string // of the route's path, the whole match first
 	NamedCaptures  map[string]string
-	BytesSent      int64 // to the client, in the log phase
+	BytesSent      int64  // to the client, in the log phase
+	RequestLength  int64  // of head and body, as far as it is known
+	ServerAddr     string // that the client connected to
 }
 
 // Upstream holds what scripts set for the request that goes upstream. Zero values and nil leave things alone.
@@ -132,10 +137,150 @@ type Answer struct {
 	Chunked bool // the length is not declared: ngx.say
 }
 
-// contextHost is the gateway as far as plugin.Context shows it.
+// contextHost is the gateway as far as plugin.Context shows it. It lives in the plugin's state of the request.
 type contextHost struct {
-	*plugin.Context
+	ctx      *plugin.Context
 	phase    phase
 	upstream Upstream
+	early    http.Header
 	state    any
+	body     []byte
+	read     bool
+	active   *tracing.Span // set by a script; the zero span stands for none
+}
+
+// hostOf gives the host of a request for a phase.
+func hostOf(ctx *plugin.Context, p phase) Host {
+	h, _ := ctx.State().(*contextHost)
+	if h == nil || h.ctx != ctx {
+		h = &contextHost{ctx: ctx}
+		ctx.SetState(h)
+	}
+	h.phase = p
+	return h
+}
+
+func (h *contextHost) Facts() Facts {
+	c := h.ctx
+	r := c.Request
+	f := Facts{
+		Method: r.Method, Target: c.ForwardedURI, Major: r.ProtoMajor, Minor: r.ProtoMinor, Scheme: c.Scheme,
+		Host: c.Host, HostHeader: r.Host, Client: c.Client, PeerTrusted: c.PeerTrusted, RequestID: c.RequestID,
+		Route: c.Route, Service: c.Service, Consumer: c.Consumer, Credential: c.Credential,
+		RequestLength: max(r.ContentLength, 0),
+	}
+	f.Path = normalizePath(rawPath(f.Target))
+	f.Peer, _ = netip.ParseAddrPort(r.RemoteAddr)
+	f.Peer = netip.AddrPortFrom(c.Peer, f.Peer.Port())
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+		if address, err := netip.ParseAddrPort(local.String()); err == nil {
+			f.Port, f.ServerAddr = int(address.Port()), address.Addr().Unmap().String()
+		}
+	}
+	if c.Trace != nil {
+		f.Arrived = c.Trace.Start()
+	} else {
+		f.Arrived = time.Now()
+	}
+	if c.Service != nil {
+		f.UpstreamScheme = c.Service.Protocol
+	}
+	return f
+}
+
+func (h *contextHost) RequestHeader() http.Header { return h.ctx.Request.Header }
+func (h *contextHost) Upstream() *Upstream        { return &h.upstream }
+func (h *contextHost) State() *any                { return &h.state }
+func (h *contextHost) Trace() *tracing.Trace      { return h.ctx.Trace }
+func (h *contextHost) Root() tracing.Span         { return h.ctx.Root }
+func (h *contextHost) Logger() *slog.Logger       { return h.ctx.Logger }
+func (h *contextHost) Context() context.Context   { return h.ctx.Request.Context() }
+func (h *contextHost) HasUpstream(string) bool    { return false }
+func (h *contextHost) UpstreamStatus() int        { return 0 }
+func (h *contextHost) LogRecord() any             { return struct{}{} }
+
+func (h *contextHost) SetLogValue(string, json.RawMessage, string) {}
+func (h *contextHost) BufferedBody() ([]byte, bool)                { return nil, false }
+
+func (h *contextHost) EarlyHeader() http.Header {
+	if h.early == nil {
+		h.early = http.Header{}
+	}
+	return h.early
+}
+
+func (h *contextHost) Response() *plugin.Response {
+	if h.phase&(headerFilter|bodyFilter|logging) == 0 {
+		return nil
+	}
+	return &h.ctx.Response
+}
+
+// RequestBody reads the body and puts it back. What is beyond the limit stays unread.
+func (h *contextHost) RequestBody(limit int64) ([]byte, int64, error) {
+	r := h.ctx.Request
+	if h.read {
+		return h.body, int64(len(h.body)), nil
+	}
+	if limit > 0 && r.ContentLength > limit {
+		return nil, r.ContentLength, ErrBodyTooLarge
+	}
+	source := io.Reader(r.Body)
+	if limit > 0 {
+		source = io.LimitReader(r.Body, limit+1)
+	}
+	body, err := io.ReadAll(source)
+	if err != nil {
+		return nil, 0, err
+	}
+	if limit > 0 && int64(len(body)) > limit {
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(body), r.Body), r.Body}
+		return nil, int64(len(body)), ErrBodyTooLarge
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	h.body, h.read = body, true
+	return body, int64(len(body)), nil
+}
+
+// Exit hands the answer on with the headers that were set ahead of it.
+func (h *contextHost) Exit(a Answer) {
+	if a.Abort {
+		panic(http.ErrAbortHandler)
+	}
+	for name, values := range h.early {
+		if a.Header[name] == nil {
+			a.Header[name] = values
+		}
+	}
+	h.ctx.Exit(a.Answer)
+}
+
+func (h *contextHost) Active() (tracing.Span, bool) {
+	switch {
+	case h.phase == logging || h.ctx.Trace == nil:
+		return tracing.Span{}, false
+	case h.active != nil:
+		return *h.active, *h.active != tracing.Span{}
+	case h.phase == bodyFilter:
+		return h.ctx.Root, true
+	default:
+		return h.ctx.Span, true
+	}
+}
+
+func (h *contextHost) SetActive(span tracing.Span, ok bool) {
+	if !ok {
+		span = tracing.Span{}
+	}
+	h.active = &span
+	if span == h.ctx.Span {
+		h.active = nil
+	}
+}
+
+func (h *contextHost) Authenticate(consumer *entity.Consumer, credential any) {
+	h.ctx.Consumer, h.ctx.Credential = consumer, credential
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/google/uuid"
 	lua "github.com/yuin/gopher-lua"
 
 	"sidekong/configs/entity"
@@ -151,7 +152,7 @@ func clientLoadConsumer(L *lua.LState, r *run) int {
 	if !ok || id == "" {
 		raise(L, 1, "consumer_id must be a string")
 	}
-	if !entity.IsUUID(string(id)) && !lua.LVAsBool(L.Get(2)) {
+	if uuid.Validate(string(id)) != nil && !lua.LVAsBool(L.Get(2)) {
 		raise(L, 1, "cannot load a consumer with an id that is not a uuid")
 	}
 	if c := r.host.Facts().Consumer; c != nil && c.ID == string(id) {

@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 
 	lua "github.com/yuin/gopher-lua"
-
-	"sidekong/tracing"
 )
 
 // Bounds of a Lua thread.
@@ -123,20 +121,19 @@ func (w *worker) thread() *lua.LState {
 
 // request is what scripts keep of one request over its phases.
 type request struct {
-	worker     *worker
-	shared     *lua.LTable            // kong.ctx.shared
-	plugins    map[string]*lua.LTable // kong.ctx.plugin, by plugin
-	ctx        *lua.LTable            // ngx.ctx
-	spans      map[int]*lua.LTable    // by the span's place in the trace
-	collected  *collected             // of kong.response.get_raw_body
-	swallow    bool                   // the rest of the answer's body is dropped
-	replace    []byte                 // the body that an exit in header_filter gave
-	replaced   bool
-	printed    []byte // of ngx.print and ngx.say
-	says       bool
-	uri        string // of ngx.req.set_uri; "": as it came
-	early      headers
-	serialized map[string]any
+	worker    *worker
+	shared    *lua.LTable            // kong.ctx.shared
+	plugins   map[string]*lua.LTable // kong.ctx.plugin, by plugin
+	ctx       *lua.LTable            // ngx.ctx
+	spans     map[int]*lua.LTable    // by the span's place in the trace
+	collected *collected             // of kong.response.get_raw_body
+	swallow   bool                   // the rest of the answer's body is dropped
+	replace   []byte                 // the body that an exit in header_filter gave
+	replaced  bool
+	printed   []byte // of ngx.print and ngx.say
+	says      bool
+	status    int  // of ngx.status, before there is an answer
+	read      bool // ngx.req.read_body was called
 }
 
 // run is one run of a chunk.
@@ -153,10 +150,9 @@ type run struct {
 	active  []*lua.LState // the threads in progress, the running one last
 	depth   int           // calls from Go into Lua within each other
 	inner   int           // of these, those of the running coroutine
-	chunk   []byte        // the piece of body in hand
-	arg     [2]lua.LValue
-	answer  *answer // what the script exited with
-	quiet   bool    // it ended itself without an answer
+	arg     [2]lua.LValue // ngx.arg: the piece of body in hand, and whether it is the end
+	answer  *Answer       // what the script exited with
+	failed  bool          // it asked for the connection to be closed
 }
 
 // runOf is the run that a thread belongs to.
@@ -289,6 +285,3 @@ func (r *run) wait(during func()) {
 	}()
 	during()
 }
-
-// noSpan is what active gives where no span is active.
-var noSpan tracing.Span

@@ -1,11 +1,16 @@
 package opentelemetry
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"sidekong/configs/entity"
 	"sidekong/propagation"
+	"sidekong/tracing/otlp"
 	"sidekong/tracing/queue"
 )
 
@@ -23,6 +28,11 @@ type config struct {
 		InitialRetryDelay  float64 `json:"initial_retry_delay"`
 		MaxRetryDelay      float64 `json:"max_retry_delay"`
 		ConcurrencyLimit   int     `json:"concurrency_limit"`
+		// Ours; missing where they were not given.
+		Storage         string  `json:"storage"` // "memory", "disk"
+		StorageMaxBytes int64   `json:"storage_max_bytes"`
+		StorageMaxAge   float64 `json:"storage_max_age"`
+		MaxPostBytes    int     `json:"max_post_bytes"`
 	} `json:"queue"`
 	BatchSpanCount               int                 `json:"batch_span_count"`
 	BatchFlushDelay              float64             `json:"batch_flush_delay"` // seconds
@@ -73,6 +83,12 @@ func (c *config) queue() queue.Settings {
 		InitialRetryDelay:  seconds(q.InitialRetryDelay),
 		MaxRetryDelay:      seconds(q.MaxRetryDelay),
 		ConcurrencyLimit:   q.ConcurrencyLimit,
+		PostBytes:          q.MaxPostBytes,
+	}
+	// Kong fills in a 1 where queue is given without a size. Beside fields that Kong does not know it was not meant.
+	ours := q.Storage != "" || q.StorageMaxBytes != 0 || q.StorageMaxAge != 0 || q.MaxPostBytes != 0
+	if ours && settings.MaxBatchSize == 1 {
+		settings.MaxBatchSize = 0
 	}
 	// Kong: kong/tools/queue.lua get_plugin_params translates the deprecated names.
 	if c.BatchSpanCount > 0 && c.BatchSpanCount != defaultBatchSize {
@@ -85,6 +101,29 @@ func (c *config) queue() queue.Settings {
 		settings.MaxBatchSize = 0
 	}
 	return settings
+}
+
+// storage is where spans for a receiver are kept below root; nil: in memory only. Queues share a folder if what one
+// leaves there may be sent by another: to the same receiver, with the same credentials.
+func (c *config) storage(client otlp.Config, root string) (*queue.Storage, error) {
+	if c.Queue.Storage != "disk" {
+		return nil, nil //nolint:nilnil // nil is none
+	}
+	identity, err := json.Marshal([]any{client.Endpoint, client.Headers})
+	if err != nil {
+		return nil, fmt.Errorf("identify receiver: %w", err)
+	}
+	head, err := client.Resource.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("encode resource: %w", err)
+	}
+	sum := sha256.Sum256(identity)
+	return &queue.Storage{
+		Folder:   filepath.Join(root, hex.EncodeToString(sum[:8])),
+		MaxBytes: c.Queue.StorageMaxBytes,
+		MaxAge:   seconds(c.Queue.StorageMaxAge),
+		Head:     head,
+	}, nil
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -21,28 +22,41 @@ import (
 // retireTime is how long an exporter that no configuration uses any more may take to deliver what it holds.
 const retireTime = 30 * time.Second
 
+// keepTime is how long spans on disk are kept for a receiver that is not configured any more. It is longer than any
+// storage_max_age, so that nothing goes that somebody would send.
+const keepTime = 31 * 24 * time.Hour
+
 // Exporters are the queues of all plugin instances, with the clients that empty them. Instances with equal settings
 // share one, also over a reload: it lives as long as anything uses it.
 type Exporters struct {
 	log     *slog.Logger
 	mu      sync.Mutex
-	active  map[string]*exporter
-	retired Stats // of exporters that have ended
+	active  map[string]*exporter   // by key
+	ending  map[*exporter]struct{} // no longer active, not yet ended
+	retired Stats                  // of exporters that have ended
+	closing chan struct{}          // closed by Close
 	closed  bool
+	swept   bool // old files were looked for
+	made    int  // exporters so far
 	running sync.WaitGroup
 }
 
 // NewExporters makes an empty set. Close ends it.
 func NewExporters(log *slog.Logger) *Exporters {
-	return &Exporters{log: log, active: map[string]*exporter{}, retired: Stats{ID: "retired"}}
+	return &Exporters{
+		log: log, active: map[string]*exporter{}, ending: map[*exporter]struct{}{}, retired: Stats{ID: "retired"},
+		closing: make(chan struct{}),
+	}
 }
 
 // exporter is a queue with its client.
 type exporter struct {
 	owner    *Exporters
 	key      string
+	number   int // tells it from others with the same key
 	endpoint string
 	users    int
+	stored   bool // its queue keeps spans on disk
 	queue    *queue.Queue
 	client   *otlp.Client
 	cancel   context.CancelFunc
@@ -78,8 +92,15 @@ func (e *Exporters) acquire(client otlp.Config, settings queue.Settings) (*expor
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	e.made++
 	x := &exporter{
-		owner: e, key: key, endpoint: publicURL(client.Endpoint), users: 1, client: c, cancel: cancel, done: make(chan struct{}),
+		owner: e, key: key, number: e.made, endpoint: publicURL(client.Endpoint), users: 1, stored: settings.Storage != nil,
+		client: c, cancel: cancel, done: make(chan struct{}),
+	}
+	if x.stored && !e.swept {
+		e.swept = true
+		root := filepath.Dir(settings.Storage.Folder)
+		e.running.Go(func() { queue.Sweep(root, keepTime, e.log) })
 	}
 	x.queue = queue.New(x.endpoint, settings, c, e.log)
 	e.active[key] = x
@@ -100,11 +121,31 @@ func (x *exporter) release() {
 		return
 	}
 	delete(e.active, x.key)
+	e.ending[x] = struct{}{}
 	e.running.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), retireTime)
 		defer cancel()
+		if x.stored {
+			x.settle(ctx)
+		}
 		x.close(ctx)
 	})
+}
+
+// settle gives the queue time to deliver what it holds: when it is closed, what is on disk stays there until somebody
+// has a queue for the same receiver again.
+func (x *exporter) settle(ctx context.Context) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for x.queue.Stats().Queued > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		case <-x.owner.closing:
+			return
+		}
+	}
 }
 
 // close flushes, ends and accounts.
@@ -117,15 +158,24 @@ func (x *exporter) close(ctx context.Context) {
 	<-x.done
 	x.client.Close()
 	stats := x.queue.Stats()
-	e.log.Info("exporter ends", "endpoint", x.endpoint, "created", stats.Created, "delivered", stats.Delivered,
-		"rejected", stats.Rejected, "dropped", stats.Dropped.Total())
+	account := []any{
+		"endpoint", x.endpoint, "created", stats.Created, "delivered", stats.Delivered, "rejected", stats.Rejected,
+		"dropped", stats.Dropped.Total(),
+	}
+	if x.stored {
+		account = append(account, "recovered", stats.Recovered, "left_on_disk", stats.Queued)
+	}
+	e.log.Info("exporter ends", account...)
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	delete(e.ending, x)
 	e.retired.add(stats)
 }
 
+// add leaves out what is queued on disk, on both sides of the account: it is created anew by the queue that finds it.
 func (s *Stats) add(more queue.Stats) {
-	s.Created += more.Created
+	s.Created += more.Created - more.Queued
+	s.Recovered += more.Recovered
 	s.Delivered += more.Delivered
 	s.Rejected += more.Rejected
 	s.Posts += more.Posts
@@ -138,11 +188,15 @@ func (s *Stats) add(more queue.Stats) {
 // Close flushes all queues at once, as long as ctx lasts, and waits for their end.
 func (e *Exporters) Close(ctx context.Context) {
 	e.mu.Lock()
-	e.closed = true
+	if !e.closed {
+		e.closed = true
+		close(e.closing)
+	}
 	var closing []*exporter
 	for key, x := range e.active {
 		closing = append(closing, x)
 		delete(e.active, key)
+		e.ending[x] = struct{}{}
 	}
 	e.mu.Unlock()
 	var each sync.WaitGroup
@@ -160,6 +214,11 @@ func (e *Exporters) Stats() []Stats {
 	var all []Stats
 	for _, x := range e.active {
 		all = append(all, Stats{ID: x.key[:8], Endpoint: x.endpoint, Stats: x.queue.Stats()})
+	}
+	for x := range e.ending {
+		// The same settings may be active again.
+		id := fmt.Sprintf("%s-%d", x.key[:8], x.number)
+		all = append(all, Stats{ID: id, Endpoint: x.endpoint, Stats: x.queue.Stats()})
 	}
 	slices.SortFunc(all, func(a, b Stats) int {
 		return cmp.Or(cmp.Compare(a.Endpoint, b.Endpoint), cmp.Compare(a.ID, b.ID))

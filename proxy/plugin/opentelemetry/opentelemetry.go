@@ -37,6 +37,7 @@ type Defaults struct {
 	InstanceID         string
 	ResourceAttributes map[string]string
 	Timeout            time.Duration // of a post, for Implicit; 0: Kong's
+	StorageFolder      string        // of queues with storage on disk, a folder below it for each receiver
 	Disabled           bool          // export nothing
 }
 
@@ -113,7 +114,11 @@ func newInstance(p *entity.Plugin, exporters *Exporters, defaults Defaults) (*in
 	if c.TracesEndpoint == "" || defaults.Disabled {
 		return o, nil
 	}
-	o.exporter, err = exporters.acquire(c.client(defaults), c.queue())
+	client, settings := c.client(defaults), c.queue()
+	if settings.Storage, err = c.storage(client, defaults.StorageFolder); err != nil {
+		return nil, err
+	}
+	o.exporter, err = exporters.acquire(client, settings)
 	return o, err
 }
 

@@ -13,9 +13,8 @@ var (
 	laterFormats   = []any{"instana"} // Kong 3.10
 )
 
-// Config is the plugin's configuration record: that of Kong 3.9, with the format instana of 3.10 and
-// sampling_strategy of Kong 3.11, which appears in
-// the output only if it was given. Kong: kong/plugins/opentelemetry/schema.lua
+// Config is the plugin's configuration record: that of Kong 3.9, with the format instana of 3.10, with
+// sampling_strategy of Kong 3.11 and with fields of ours in queue; these appear in the output only if they were given. Kong: kong/plugins/opentelemetry/schema.lua
 func Config() *entity.Record {
 	endpoint := func(name string) entity.Field {
 		field := entity.URL(name)
@@ -34,7 +33,7 @@ func Config() *entity.Record {
 				Name: "resource_attributes", Type: entity.Map,
 				Keys: &entity.Field{Type: entity.String}, Values: &entity.Field{Type: entity.String},
 			},
-			entity.Queue(entity.Object{"max_batch_size": 200}),
+			queueField(),
 			{Name: "batch_span_count", Type: entity.Integer},
 			{Name: "batch_flush_delay", Type: entity.Integer},
 			entity.Timeout("connect_timeout", 1000),
@@ -60,6 +59,18 @@ func Config() *entity.Record {
 			Expand:     func(value any) entity.Object { return entity.Object{"traces_endpoint": value} },
 		}},
 	}
+}
+
+// queueField is Kong's, and what our queues can do besides (docs/decisions/0008-durable-queue.md).
+func queueField() entity.Field {
+	field := entity.Queue(entity.Object{"max_batch_size": 200})
+	field.Record.Fields = append(field.Record.Fields,
+		entity.Field{Name: "storage", Type: entity.String, Auto: true, OneOf: entity.Strings("memory", "disk")},
+		entity.Field{Name: "storage_max_bytes", Type: entity.Integer, Auto: true, Between: &entity.Range{Min: 1 << 20, Max: 1 << 40}},
+		entity.Field{Name: "storage_max_age", Type: entity.Number, Auto: true, Between: &entity.Range{Min: 1, Max: 30 * 24 * 3600}},
+		entity.Field{Name: "max_post_bytes", Type: entity.Integer, Auto: true, Between: &entity.Range{Min: 4 << 10, Max: 64 << 20}},
+	)
+	return field
 }
 
 // Kong: kong/observability/tracing/propagation/schema.lua

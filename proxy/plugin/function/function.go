@@ -1,0 +1,271 @@
+// Package function is Kong's pre-function and post-function: chunks of Lua in a plugin's configuration, run in the
+// phases of a request with Kong's PDK at hand.
+//
+// The scripts run on gopher-lua (docs/decisions/0006-lua.md). The files of this package, from the outside in:
+//
+//	function.go host.go worker.go        the plugins, what they need of the gateway, the Lua states
+//	source.go rewrite.go message.go      compiling LuaJIT's Lua, and wording errors as LuaJIT does
+//	budget.go census.go                  time and memory
+//	sandbox.go library.go … pattern.go   what scripts see of Lua's own library
+//	kong.go request.go response.go …     kong.*
+//	ngx.go ngxvar.go regex.go            ngx.*
+//	json.go http.go                      modules that scripts may require
+//
+// Kong: kong/plugins/pre-function/_handler.lua
+package function
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"time"
+
+	lua "github.com/yuin/gopher-lua"
+
+	"sidekong/configs/entity"
+	"sidekong/proxy/plugin"
+)
+
+// Names and priorities of the two plugins. Kong: kong/plugins/{pre,post}-function/handler.lua
+const (
+	PreName      = "pre-function"
+	PostName     = "post-function"
+	prePriority  = 1000000
+	postPriority = -1000
+)
+
+// Options are settings of the gateway for all scripts.
+type Options struct {
+	UntrustedLua       Mode                  // "" is Sandbox
+	SandboxRequires    []string              // modules that sandboxed scripts may require
+	SandboxEnvironment []string              // further names of the library that they see: os.getenv for example
+	NodeID             string                // of kong.node.get_id
+	Trusted            func(netip.Addr) bool // of kong.ip.is_trusted; nil trusts nobody
+	Time               time.Duration         // budget of one run of a chunk; 0: 100 ms
+	Memory             int64                 // likewise, in bytes; 0: 32 MiB
+	BodyBuffer         int64                 // bytes of a request's body that kong.request.get_raw_body gives without being asked for more; 0: as much as the memory budget allows
+	Client             *http.Client          // of resty.http; nil: its requests fail
+
+	observe func(plugin string, p phase, values []lua.LValue, err error) // for tests: what a chunk's body returned
+}
+
+const (
+	defaultTime   = 100 * time.Millisecond
+	defaultMemory = 32 << 20
+)
+
+// errUntrusted is Kong's text for scripts that the setting forbids. Kong: kong/tools/sandbox.lua
+var errUntrusted = errors.New("loading of untrusted Lua code disabled because 'untrusted_lua' config option is set to 'off'")
+
+// Define makes the definitions of both plugins. They share their Lua states.
+func Define(options Options) []*plugin.Definition {
+	if options.UntrustedLua == "" {
+		options.UntrustedLua = Sandbox
+	}
+	if options.Time == 0 {
+		options.Time = defaultTime
+	}
+	if options.Memory == 0 {
+		options.Memory = defaultMemory
+	}
+	states := newWorkers(options)
+	define := func(name string, priority int) *plugin.Definition {
+		return &plugin.Definition{
+			Name: name, Priority: priority, Config: Config(),
+			New: func(p *entity.Plugin) (plugin.Instance, error) { return newInstance(p, states) },
+		}
+	}
+	return []*plugin.Definition{define(PreName, prePriority), define(PostName, postPriority)}
+}
+
+// instance is one configured plugin. All phases exist, with or without chunks, so that they have their spans as in
+// Kong.
+type instance struct {
+	name                                           string
+	workers                                        *workers
+	rewrite, access, headerFilter, bodyFilter, log []*chunk
+}
+
+// filtering is an instance that may change the answer's body.
+type filtering struct{ *instance }
+
+func newInstance(p *entity.Plugin, states *workers) (plugin.Instance, error) {
+	var config map[string][]string
+	if err := entity.Decode(p.Config, &config); err != nil {
+		return nil, err
+	}
+	i := &instance{name: p.Name, workers: states}
+	for _, one := range []struct {
+		phase string
+		into  *[]*chunk
+	}{
+		{"rewrite", &i.rewrite},
+		{"access", &i.access},
+		{"header_filter", &i.headerFilter},
+		{"body_filter", &i.bodyFilter},
+		{"log", &i.log},
+	} {
+		for n, source := range config[one.phase] {
+			c, err := compile(source)
+			if err != nil {
+				return nil, fmt.Errorf("compile config.%s[%d]: %w", one.phase, n+1, err)
+			}
+			*one.into = append(*one.into, c)
+		}
+	}
+	if len(i.bodyFilter) > 0 || len(i.headerFilter) > 0 {
+		return filtering{i}, nil
+	}
+	return i, nil
+}
+
+// Close drops what the Lua states hold of the instance.
+func (i *instance) Close() error {
+	var all []*chunk
+	for _, chunks := range [][]*chunk{i.rewrite, i.access, i.headerFilter, i.bodyFilter, i.log} {
+		all = append(all, chunks...)
+	}
+	i.workers.forget(all)
+	return nil
+}
+
+// Rewrite is plugin.Rewriter.
+func (i *instance) Rewrite(ctx *plugin.Context) error {
+	if len(i.rewrite) == 0 {
+		return nil
+	}
+	return i.run(hostOf(ctx, rewriting), rewriting, i.rewrite)
+}
+
+// Access is plugin.Accessor.
+func (i *instance) Access(ctx *plugin.Context) error {
+	if len(i.access) == 0 {
+		return nil
+	}
+	return i.run(hostOf(ctx, accessing), accessing, i.access)
+}
+
+// FilterHeader is plugin.HeaderFilter.
+func (i *instance) FilterHeader(ctx *plugin.Context) error {
+	if len(i.headerFilter) == 0 {
+		return nil
+	}
+	return i.run(hostOf(ctx, headerFilter), headerFilter, i.headerFilter)
+}
+
+// FilterBody is plugin.BodyFilter.
+func (f filtering) FilterBody(ctx *plugin.Context, piece []byte, eof bool) ([]byte, error) {
+	return f.filter(hostOf(ctx, bodyFilter), piece, eof)
+}
+
+// Log is plugin.Logger.
+func (i *instance) Log(ctx *plugin.Context) {
+	if len(i.log) == 0 {
+		return
+	}
+	if err := i.run(hostOf(ctx, logging), logging, i.log); err != nil {
+		ctx.Logger.Error("script fails", "plugin", i.name, "phase", "log", "error", err, "request_id", ctx.RequestID)
+	}
+}
+
+// requestOf is what scripts keep of the request. Its worker is locked until the caller unlocks it.
+func (i *instance) requestOf(host Host) *request {
+	place := host.State()
+	req, _ := (*place).(*request)
+	if req == nil {
+		req = &request{worker: i.workers.acquire()}
+		*place = req
+	} else {
+		req.worker.mu.Lock()
+	}
+	req.worker.open()
+	return req
+}
+
+// run runs the chunks of a phase. It stops at an exit and at an error.
+func (i *instance) run(host Host, p phase, chunks []*chunk) error {
+	if i.workers.options.UntrustedLua == Off {
+		return errUntrusted
+	}
+	req := i.requestOf(host)
+	defer req.worker.mu.Unlock()
+	for _, c := range chunks {
+		r := i.newRun(req, host, p)
+		if err := req.worker.execute(r, c, i.observer(p)); err != nil {
+			return err
+		}
+		if r.failed {
+			return errors.New("script asks for the connection to be closed")
+		}
+		if r.answer != nil {
+			host.Exit(*r.answer)
+			return nil
+		}
+	}
+	return nil
+}
+
+func (i *instance) newRun(req *request, host Host, p phase) *run {
+	r := &run{request: req, host: host, phase: p, plugin: i.name}
+	r.time, r.memory = i.workers.options.Time, i.workers.options.Memory
+	return r
+}
+
+func (i *instance) observer(p phase) func([]lua.LValue, error) {
+	observe := i.workers.options.observe
+	if observe == nil {
+		return nil
+	}
+	return func(values []lua.LValue, err error) { observe(i.name, p, values, err) }
+}
+
+// filter runs the body filter for a piece of the answer, in nginx's manner: pieces first, then an empty end.
+func (i *instance) filter(host Host, piece []byte, eof bool) (out []byte, err error) {
+	req, _ := (*host.State()).(*request)
+	if len(i.bodyFilter) == 0 && (req == nil || !req.replaced && !req.swallow) {
+		return piece, nil
+	}
+	if i.workers.options.UntrustedLua == Off {
+		return nil, errUntrusted
+	}
+	req = i.requestOf(host)
+	defer req.worker.mu.Unlock()
+	if req.swallow {
+		return nil, nil
+	}
+	if req.replaced {
+		req.swallow = true
+		return i.filterPiece(req, host, req.replace, true)
+	}
+	if len(piece) > 0 {
+		if out, err = i.filterPiece(req, host, piece, false); err != nil || req.swallow {
+			return out, err
+		}
+	}
+	if eof {
+		last, err := i.filterPiece(req, host, nil, true)
+		return append(out, last...), err
+	}
+	return out, nil
+}
+
+func (i *instance) filterPiece(req *request, host Host, piece []byte, eof bool) ([]byte, error) {
+	arg := [2]lua.LValue{lua.LString(piece), lua.LBool(eof)}
+	for _, c := range i.bodyFilter {
+		r := i.newRun(req, host, bodyFilter)
+		r.arg = arg
+		if err := req.worker.execute(r, c, i.observer(bodyFilter)); err != nil {
+			return nil, err
+		}
+		if r.failed {
+			return nil, errors.New("script asks for the connection to be closed")
+		}
+		arg = r.arg
+	}
+	if !eof && lua.LVAsBool(arg[1]) {
+		req.swallow = true // the script has declared the end
+	}
+	s, _ := arg[0].(lua.LString)
+	return []byte(s), nil
+}
