@@ -66,7 +66,7 @@ func run(ctx context.Context, sys system) int {
 			return cmd.Help()
 		},
 	}
-	root.SetArgs(sys.args)
+	root.SetArgs(withoutKong(sys.args))
 	root.SetOut(sys.stdout)
 	root.SetErr(sys.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
@@ -88,6 +88,15 @@ func run(ctx context.Context, sys system) int {
 		fmt.Fprintln(sys.stderr, "sidekong:", err)
 		return exitFailure
 	}
+}
+
+// withoutKong lets a compose file written for Kong's image stand as it is: there a command may be "kong docker-start" or
+// "kong start", which here is run.
+func withoutKong(args []string) []string {
+	if len(args) > 0 && args[0] == "kong" {
+		return args[1:]
+	}
+	return args
 }
 
 // ranCommand reports whether a subcommand began: what fails before, fails for the command line.

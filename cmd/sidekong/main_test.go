@@ -76,6 +76,7 @@ func TestExitCodes(t *testing.T) {
 		{name: "run with a bad upstream", args: []string{"run", "--upstream", "nowhere"}, code: exitUsage, stderr: "--upstream"},
 		{name: "run with a database", args: []string{"run"}, environ: []string{"KONG_DATABASE=postgres"}, code: exitConfig, stderr: "database"},
 		{name: "kong-admin without upstream", args: []string{"run", "--kong-admin", "http://127.0.0.1:1"}, code: exitUsage, stderr: "--upstream"},
+		{name: "as in Kong's image", args: []string{"kong", "docker-start"}, environ: []string{"KONG_DATABASE=postgres"}, code: exitConfig, stderr: "database"},
 		{name: "health of nobody", args: []string{"health", "--status-listen", "127.0.0.1:1"}, code: exitFailure, stderr: "not healthy"},
 		{name: "health switched off", args: []string{"health", "--status-listen", "off"}, code: exitConfig, stderr: "status_listen is off"},
 		{name: "completion", args: []string{"completion", "bash"}, code: exitOK, stdout: "bash completion"},

@@ -103,8 +103,10 @@ func (o *options) parse(sys system) (*settings.Settings, settings.OTel, []settin
 func runCommand(sys system) *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
-		Use:   "run",
-		Short: "Run the proxy",
+		Aliases:    []string{"start", "docker-start"}, // Kong's names
+		Use:        "run",
+		Short:      "Run the proxy",
+		SuggestFor: []string{"serve"},
 		Long: "Run the proxy with Kong's configuration: kong.yaml (declarative_config), KONG_ variables and kong.conf.\n" +
 			"With --upstream and no kong.yaml, every request goes to that address.",
 		Args: cobra.NoArgs,

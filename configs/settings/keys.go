@@ -218,7 +218,7 @@ var keys = []key{
 		set: to(func(d *draft) *int { return &d.UpstreamKeepalive.MaxRequests }, natural)},
 	{name: "upstream_keepalive_idle_timeout", def: "60",
 		set: to(func(d *draft) *time.Duration { return &d.UpstreamKeepalive.IdleTimeout }, parseSeconds)},
-	{name: "shutdown_timeout", def: "10", own: true,
+	{name: "shutdown_timeout", def: "8", own: true,
 		set: to(func(d *draft) *time.Duration { return &d.ShutdownTimeout }, parseSeconds)},
 
 	{name: "trace_context_trusted_only", def: "off", own: true,

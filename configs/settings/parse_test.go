@@ -98,7 +98,7 @@ func TestDefaults(t *testing.T) {
 		LuaSSLVerifyDepth:        1,
 		AdminClientMaxBodySize:   10 << 20,
 		UpstreamKeepalive:        Keepalive{PoolSize: 512, MaxRequests: 10000, IdleTimeout: time.Minute},
-		ShutdownTimeout:          10 * time.Second,
+		ShutdownTimeout:          8 * time.Second,
 		KongAdmin:                KongAdmin{Interval: 10 * time.Second},
 		UntrustedLua:             "sandbox",
 	}
