@@ -127,7 +127,9 @@ func start(t *testing.T, environ []string, args ...string) *program {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
 	args = append([]string{"run", "--proxy-listen", p.proxy, "--status-listen", p.status}, args...)
-	go func() { p.done <- run(ctx, system{args: args, environ: environ, stdout: io.Discard, stderr: &p.stderr}) }()
+	go func() {
+		p.done <- run(ctx, system{args: args, environ: environ, stdout: io.Discard, stderr: &p.stderr})
+	}()
 	t.Cleanup(func() { p.stop() })
 	p.eventually("ready", func() bool {
 		return run(t.Context(), system{args: []string{"health", "--status-listen", p.status}, stdout: io.Discard, stderr: io.Discard}) == exitOK

@@ -527,6 +527,8 @@ func gatewayOptions(s *settings.Settings, otel settings.OTel) proxy.Options {
 		MaxBodySize:       s.ClientMaxBodySize,
 		Keepalive:         proxy.Keepalive(s.UpstreamKeepalive),
 		Conventions:       proxy.KongConventions,
+		Edge:              s.TraceContextTrustedOnly,
+		LongRequest:       s.LongRequestReport,
 	}
 	for header, wanted := range map[proxy.Headers]bool{
 		proxy.HeaderServer: s.Headers.Server, proxy.HeaderVia: s.Headers.Via,

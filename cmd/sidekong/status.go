@@ -7,12 +7,15 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"sidekong/admin"
 	"sidekong/proxy"
+	"sidekong/proxy/balancer"
 	"sidekong/tracing/queue"
 )
 
@@ -35,7 +38,34 @@ func (a *app) status() admin.Status {
 		},
 		Traffic:   a.traffic,
 		Exporters: a.exporterStatus,
+		Upstreams: a.upstreams,
 	}
+}
+
+// upstreams tells how the targets do, in the order of the upstreams' names.
+func (a *app) upstreams() []admin.Upstream {
+	all := []admin.Upstream{}
+	for _, h := range a.gateway.Health() {
+		up := admin.Upstream{Name: h.Upstream.Name, Health: balancer.HealthchecksOff, Targets: []admin.Target{}}
+		switch {
+		case h.Checked && h.Healthy:
+			up.Health = balancer.Healthy
+		case h.Checked:
+			up.Health = balancer.Unhealthy
+		}
+		for _, t := range h.Targets {
+			target := admin.Target{
+				Target: t.Target.Target, Health: t.Health, Weight: t.Target.Weight, DNS: t.DNS, Addresses: []admin.Address{},
+			}
+			for _, address := range t.Addresses {
+				target.Addresses = append(target.Addresses, admin.Address(address))
+			}
+			up.Targets = append(up.Targets, target)
+		}
+		all = append(all, up)
+	}
+	slices.SortFunc(all, func(a, b admin.Upstream) int { return strings.Compare(a.Name, b.Name) })
+	return all
 }
 
 func (a *app) traffic() admin.Traffic {
