@@ -25,7 +25,7 @@ step = @printf '\n==> %s (%s)\n' '$@' "$$(date +%T)"
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help check build test vet lint fmt fmt-check fuzz bench e2e e2e-if-node image image-test rootfs golden vuln clean
+.PHONY: help check build test vet lint fmt fmt-check fuzz bench faults e2e e2e-if-node image image-test rootfs golden vuln clean
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,10 @@ bench: ## Run all benchmarks.
 	$(step)
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
+faults: ## The fault matrix in full: what happens to requests and spans when the receiver misbehaves. Some 15 minutes.
+	$(step)
+	$(GO) test -count 1 -v -timeout 60m ./internal/faults -args -full
+
 e2e: build bin/collector $(BACKEND)/node_modules/.package-lock.json ## One request through the real collector and a real Node.js backend.
 	$(step)
 	$(GO) test -tags e2e -count 1 -timeout 3m ./internal/e2e
@@ -122,3 +126,23 @@ rootfs: # The files of the container image, as they lie in it; DESTDIR/usr/local
 	echo 'kong:x:1000:1000:kong:/usr/local/kong:/sbin/nologin' >$(DESTDIR)/etc/passwd
 	echo 'kong:x:1000:' >$(DESTDIR)/etc/group
 	ln -sf sidekong $(DESTDIR)/usr/local/bin/kong
+
+.PHONY: bench-peers bench-ladder bench-guard pgo
+
+bench-peers: ## Sidekong beside Caddy, Traefik, nginx, HAProxy, otelhttp and the OpenTelemetry SDK (20 minutes).
+	$(step)
+	$(GO) run ./bench peers
+
+bench-ladder: ## What Sidekong's parts cost, in instructions per request (5 minutes).
+	$(step)
+	$(GO) run ./bench ladder
+
+bench-guard: ## Fail where a request costs more than bench/limits.txt allows.
+	$(step)
+	$(GO) run ./bench guard -requests 3000
+
+pgo: ## Make cmd/sidekong/default.pgo, the profile that builds optimise by, from the benchmark of a request.
+	$(step)
+	@mkdir -p dist
+	$(GO) test -run '^$$' -bench 'BenchmarkRequest/(unsampled|all)' -benchtime 30000x -cpuprofile dist/pgo.prof -o dist/proxy.test ./proxy
+	mv dist/pgo.prof cmd/sidekong/default.pgo

@@ -3,6 +3,7 @@ package admin
 import (
 	"runtime/metrics"
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -42,6 +43,9 @@ var (
 		"Posts that repeated an earlier one.", []string{"exporter", "endpoint"}, nil)
 	descFailing = prometheus.NewDesc("sidekong_exporter_last_post_failed",
 		"1 if the newest post failed; error says why.", []string{"exporter", "endpoint", "error"}, nil)
+	descTarget = prometheus.NewDesc("kong_upstream_target_health",
+		"Health of the targets of upstreams: 1 for the state that an address is in, 0 for the others.",
+		[]string{"upstream", "target", "address", "state", "subsystem"}, nil)
 	descConfig = prometheus.NewDesc("sidekong_configuration_last_reload_failed",
 		"1 if the newest configuration could not be used.", nil, nil)
 )
@@ -88,11 +92,32 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		}
 		gauge(descFailing, failing, e.ID, e.Endpoint, e.LastError)
 	}
+	for _, u := range c.status.upstreams() {
+		for _, t := range u.Targets {
+			if len(t.Addresses) == 0 {
+				targetHealth(gauge, u.Name, t.Target, "", t.Health)
+			}
+			for _, a := range t.Addresses {
+				targetHealth(gauge, u.Name, t.Target, a.IP+":"+strconv.Itoa(a.Port), a.Health)
+			}
+		}
+	}
 	broken := 0.0
 	if c.status.ConfigurationFault() != "" {
 		broken = 1
 	}
 	gauge(descConfig, broken)
+}
+
+// targetHealth writes one series for each state. Kong: kong/plugins/prometheus/exporter.lua set_healthiness_metrics
+func targetHealth(gauge func(*prometheus.Desc, float64, ...string), upstream, target, address, health string) {
+	for _, state := range []string{"healthy", "unhealthy", "healthchecks_off", "dns_error"} {
+		value := 0.0
+		if strings.EqualFold(state, health) {
+			value = 1
+		}
+		gauge(descTarget, value, upstream, target, address, state, "http")
+	}
 }
 
 // memory is what /status says of the process.

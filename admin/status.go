@@ -21,7 +21,41 @@ type Status struct {
 	ConfigurationFault func() string
 	Traffic            func() Traffic
 	Exporters          func() []Exporter
-	Version            string
+	// Upstreams are the upstreams with the health of their targets; nil: there are none to tell of.
+	Upstreams func() []Upstream
+	Version   string
+}
+
+// Upstream is how an upstream does. Health is Kong's word: HEALTHY, UNHEALTHY, HEALTHCHECKS_OFF or, of a target alone,
+// DNS_ERROR.
+type Upstream struct {
+	Name    string   `json:"name"`
+	Health  string   `json:"health"`
+	Targets []Target `json:"targets"`
+}
+
+// Target is how a target does.
+type Target struct {
+	Target    string    `json:"target"` // host:port as configured
+	Health    string    `json:"health"`
+	Weight    int       `json:"weight"`
+	DNS       string    `json:"dns"` // the record type that its name resolved by, or why it did not
+	Addresses []Address `json:"addresses"`
+}
+
+// Address is how one of a target's addresses does.
+type Address struct {
+	IP     string  `json:"ip"` // in brackets where it is IPv6
+	Port   int     `json:"port"`
+	Weight float64 `json:"weight"`
+	Health string  `json:"health"`
+}
+
+func (s Status) upstreams() []Upstream {
+	if s.Upstreams == nil {
+		return []Upstream{}
+	}
+	return s.Upstreams()
 }
 
 // Traffic is what the gateway counted.
@@ -95,6 +129,7 @@ func (s Status) status(w http.ResponseWriter, _ *http.Request) {
 		"memory":             memory(),
 		"configuration_hash": s.ConfigurationHash(),
 		"tracing":            map[string]any{"exporters": s.Exporters()},
+		"upstreams":          s.upstreams(),
 		"version":            s.Version,
 	}
 	if fault := s.ConfigurationFault(); fault != "" {

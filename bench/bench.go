@@ -45,17 +45,17 @@ func (b *bench) close() {
 			h.stop()
 		}
 	}
-	os.RemoveAll(b.folder)
+	_ = os.RemoveAll(b.folder)
 }
 
-func (b *bench) site(name string, single bool) (site, error) {
+func (b *bench) site(ctx context.Context, name string, single bool) (site, error) {
 	s := site{backend: b.backend.address, sink: b.sink.address, single: single}
 	s.folder = filepath.Join(b.folder, strings.ReplaceAll(name, " ", "-")+"-site")
 	if err := os.MkdirAll(s.folder, 0o700); err != nil {
 		return s, err
 	}
 	var err error
-	s.port, err = freePort()
+	s.port, err = freePort(ctx)
 	return s, err
 }
 
@@ -95,11 +95,11 @@ type row struct {
 
 // round gives a peer its turn.
 func (b *bench) round(ctx context.Context, r *row, program string) error {
-	at, err := b.site(r.peer.name, false)
+	at, err := b.site(ctx, r.peer.name, false)
 	if err != nil {
 		return err
 	}
-	before, err := b.sink.counts()
+	before, err := b.sink.counts(ctx)
 	if err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (b *bench) round(ctx context.Context, r *row, program string) error {
 		return err
 	}
 	stop()
-	after, err := b.sink.counts()
+	after, err := b.sink.counts(ctx)
 	if err != nil {
 		return err
 	}
@@ -182,10 +182,10 @@ func (p plan) chosen(all []peer) []*row {
 }
 
 // programs finds or builds what the rows need.
-func (b *bench) programs(rows []*row) map[*row]string {
+func (b *bench) programs(ctx context.Context, rows []*row) map[*row]string {
 	found := map[*row]string{}
 	for _, r := range rows {
-		found[r], r.err = r.peer.program(b.folder)
+		found[r], r.err = r.peer.program(ctx, b.folder)
 	}
 	return found
 }
@@ -198,7 +198,7 @@ func measurePeers(ctx context.Context, p plan, out io.Writer) error {
 	}
 	defer b.close()
 	rows := p.chosen(peers())
-	programs := b.programs(rows)
+	programs := b.programs(ctx, rows)
 	for i := range p.rounds {
 		for _, r := range rows {
 			if r.err == nil {
@@ -208,7 +208,7 @@ func measurePeers(ctx context.Context, p plan, out io.Writer) error {
 		}
 	}
 	b.countAll(ctx, rows, programs)
-	writePeers(out, b, rows)
+	writePeers(ctx, out, b, rows)
 	return ctx.Err()
 }
 
@@ -236,9 +236,9 @@ func measureLadder(ctx context.Context, p plan, out io.Writer) error {
 		return errors.New("neither perf's counters nor valgrind is here to count instructions")
 	}
 	rows := p.chosen(steps())
-	programs := b.programs(rows)
+	programs := b.programs(ctx, rows)
 	b.countAll(ctx, rows, programs)
-	writeLadder(out, b, rows)
+	writeLadder(ctx, out, b, rows)
 	return errors.Join(ctx.Err(), failures(rows))
 }
 
@@ -253,7 +253,7 @@ func failures(rows []*row) error {
 }
 
 // machine says what it was measured on.
-func machine() string {
+func machine(ctx context.Context) string {
 	text, _ := os.ReadFile("/proc/cpuinfo")
 	model := "unknown processor"
 	for line := range strings.Lines(string(text)) {
@@ -262,6 +262,6 @@ func machine() string {
 			break
 		}
 	}
-	kernel, _ := exec.Command("uname", "-sr").Output()
+	kernel, _ := exec.CommandContext(ctx, "uname", "-sr").Output()
 	return fmt.Sprintf("%d × %s, %s", strings.Count(string(text), "processor\t"), model, strings.TrimSpace(string(kernel)))
 }

@@ -26,14 +26,15 @@ const bodySize = 1024
 
 // serve serves until ctx ends, on 127.0.0.1 and as many loopback addresses after it. It prints its address first.
 func serve(ctx context.Context, addresses int, handler http.Handler) error {
-	first, err := net.Listen("tcp", "127.0.0.1:0")
+	var config net.ListenConfig
+	first, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	port := first.Addr().(*net.TCPAddr).Port
 	listeners := []net.Listener{first}
 	for i := 2; i <= addresses; i++ {
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.%d:%d", i, port))
+		listener, err := config.Listen(ctx, "tcp", fmt.Sprintf("127.0.0.%d:%d", i, port))
 		if err != nil {
 			return err
 		}
@@ -43,7 +44,7 @@ func serve(ctx context.Context, addresses int, handler http.Handler) error {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute, Protocols: new(http.Protocols)}
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetUnencryptedHTTP2(true) // gRPC
-	stop := context.AfterFunc(ctx, func() { server.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	ended := make(chan error)
 	for _, listener := range listeners {

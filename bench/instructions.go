@@ -84,7 +84,7 @@ func (b *bench) instructions(ctx context.Context, p peer, program string) (float
 
 // perfStat counts while a load runs.
 func (b *bench) perfStat(ctx context.Context, p peer, program string) (float64, error) {
-	at, err := b.site(p.name, false)
+	at, err := b.site(ctx, p.name, false)
 	if err != nil {
 		return 0, err
 	}
@@ -119,7 +119,7 @@ var refs = regexp.MustCompile(`I\s+refs:\s+([0-9,]+)`)
 
 // cachegrind counts the instructions of a whole run with n requests.
 func (b *bench) cachegrind(ctx context.Context, p peer, program string, n int) (float64, error) {
-	at, err := b.site(p.name, true)
+	at, err := b.site(ctx, p.name, true)
 	if err != nil {
 		return 0, err
 	}

@@ -95,7 +95,7 @@ func (l load) run(ctx context.Context, address string) (result, error) {
 	r := result{elapsed: time.Since(start), latencies: slices.Concat(each...)}
 	r.requests = len(r.latencies)
 	slices.Sort(r.latencies)
-	return r, errors.Join(append(errs, ctx.Err())...)
+	return r, errors.Join(ctx.Err(), errors.Join(errs...))
 }
 
 // client is one connection.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -44,7 +45,7 @@ func (s site) write(name, content string) (string, error) {
 }
 
 // program finds or builds the peer's program.
-func (p peer) program(folder string) (string, error) {
+func (p peer) program(ctx context.Context, folder string) (string, error) {
 	if p.installed != "" {
 		return exec.LookPath(p.installed)
 	}
@@ -52,7 +53,7 @@ func (p peer) program(folder string) (string, error) {
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	build := exec.Command("go", "build", "-trimpath", "-o", path, p.path)
+	build := exec.CommandContext(ctx, "go", "build", "-o", path, p.path)
 	build.Dir = p.module
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w: %s", err, tail(string(out)))

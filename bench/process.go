@@ -20,35 +20,41 @@ import (
 // process is a program that this one started, with the processes that it started in turn.
 type process struct {
 	cmd    *exec.Cmd
-	output bytes.Buffer // stdout and stderr
-	done   chan error
+	output bytes.Buffer  // stdout and stderr
+	ended  chan struct{} // closed when it has ended, with err
+	err    error
 }
 
 // start starts a program. It ends with ctx, but stop is kinder.
 func start(ctx context.Context, c command) (*process, error) {
-	p := &process{cmd: exec.CommandContext(ctx, c.args[0], c.args[1:]...), done: make(chan error, 1)}
+	p := &process{cmd: exec.CommandContext(ctx, c.args[0], c.args[1:]...), ended: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), c.env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	go func() { p.done <- p.cmd.Wait() }()
+	go p.wait()
 	return p, nil
+}
+
+func (p *process) wait() {
+	p.err = p.cmd.Wait()
+	close(p.ended)
 }
 
 // await waits until something listens on address.
 func (p *process) await(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute) // Traefik under valgrind
 	defer cancel()
+	dialer := net.Dialer{Timeout: time.Second}
 	for {
-		conn, err := net.DialTimeout("tcp", address, time.Second)
+		conn, err := dialer.DialContext(ctx, "tcp", address)
 		if err == nil {
 			return conn.Close()
 		}
 		select {
-		case err := <-p.done:
-			p.done <- err
-			return fmt.Errorf("%s ended (%w): %s", p.cmd.Args[0], err, tail(p.output.String()))
+		case <-p.ended:
+			return fmt.Errorf("%s ended (%w): %s", p.cmd.Args[0], p.err, tail(p.output.String()))
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(20 * time.Millisecond):
@@ -60,10 +66,10 @@ func (p *process) await(ctx context.Context, address string) error {
 func (p *process) stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
-	case <-p.done:
+	case <-p.ended:
 	case <-time.After(time.Minute):
 		_ = p.cmd.Process.Kill()
-		<-p.done
+		<-p.ended
 	}
 }
 
@@ -117,7 +123,7 @@ func family(pid int) []int {
 	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, list := range lists {
 		text, _ := os.ReadFile(list)
-		for _, child := range strings.Fields(string(text)) {
+		for child := range strings.FieldsSeq(string(text)) {
 			if n, err := strconv.Atoi(child); err == nil {
 				all = append(all, n)
 			}
@@ -138,7 +144,7 @@ func startHelper(ctx context.Context, name string) (*helper, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &helper{process: &process{cmd: exec.CommandContext(ctx, self, name), done: make(chan error, 1)}}
+	h := &helper{process: &process{cmd: exec.CommandContext(ctx, self, name), ended: make(chan struct{})}}
 	h.cmd.Stderr = &h.output
 	out, err := h.cmd.StdoutPipe()
 	if err != nil {
@@ -149,13 +155,17 @@ func startHelper(ctx context.Context, name string) (*helper, error) {
 	}
 	h.address, err = bufio.NewReader(out).ReadString('\n')
 	h.address = strings.TrimSpace(h.address)
-	go func() { h.done <- h.cmd.Wait() }()
+	go h.wait()
 	return h, err
 }
 
 // counts asks a sink what it has received.
-func (h *helper) counts() (c counts, err error) {
-	res, err := http.Get("http://" + h.address + "/counts")
+func (h *helper) counts(ctx context.Context) (c counts, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+h.address+"/counts", http.NoBody)
+	if err != nil {
+		return c, err
+	}
+	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return c, err
 	}
@@ -164,8 +174,9 @@ func (h *helper) counts() (c counts, err error) {
 }
 
 // freePort finds a port that nobody listens on.
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func freePort(ctx context.Context) (int, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
 	}

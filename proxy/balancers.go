@@ -16,6 +16,7 @@ import (
 type running struct {
 	upstream *entity.Upstream
 	targets  []*entity.Target
+	shown    *entity.Certificate // to targets by active checks; nil: none of its own
 	balancer *balancer.Balancer
 	cancel   context.CancelFunc // nil: not started
 	done     sync.WaitGroup
@@ -37,7 +38,12 @@ func (g *Gateway) balancers(snapshot *configs.Snapshot) (map[string]*running, er
 	next := map[string]*running{}
 	for _, up := range snapshot.Upstreams {
 		old := current[up.ID]
-		if old != nil && reflect.DeepEqual(old.upstream, up) && reflect.DeepEqual(old.targets, targets[up.ID]) {
+		var shown *entity.Certificate
+		if up.ClientCertificate != nil {
+			shown, _ = snapshot.Certificate(up.ClientCertificate.ID)
+		}
+		if old != nil && reflect.DeepEqual(old.upstream, up) && reflect.DeepEqual(old.targets, targets[up.ID]) &&
+			reflect.DeepEqual(old.shown, shown) {
 			next[up.Name] = old
 			continue
 		}
@@ -56,7 +62,7 @@ func (g *Gateway) balancers(snapshot *configs.Snapshot) (map[string]*running, er
 		if old != nil {
 			b.Adopt(old.balancer)
 		}
-		next[up.Name] = &running{upstream: up, targets: targets[up.ID], balancer: b}
+		next[up.Name] = &running{upstream: up, targets: targets[up.ID], shown: shown, balancer: b}
 	}
 	return next, nil
 }
@@ -104,9 +110,11 @@ type UpstreamHealth struct {
 
 // Health reports on all upstreams, in no order.
 func (g *Gateway) Health() []UpstreamHealth {
-	rt := g.acquire()
-	defer rt.release()
 	var all []UpstreamHealth
+	rt := g.current.Load()
+	if rt == nil {
+		return nil // closed
+	}
 	for _, r := range rt.balancers {
 		b := r.balancer
 		all = append(all, UpstreamHealth{Upstream: r.upstream, Healthy: b.Healthy(), Checked: b.Checked(), Targets: b.Health()})

@@ -53,7 +53,9 @@ type exchange struct {
 	sentAt   time.Time    // when the try in hand began
 	reading  tracing.Span // kong.read_body_from_upstream
 	body     responseBody
-	fault    error // why the answer is not whole
+	response *http.Response // upstream's; for the trailer
+	interim  *interim       // nil: the request is not watched
+	fault    error          // why the answer is not whole
 
 	status         int // what the client got; 0: nothing yet
 	upstreamStatus int
@@ -86,6 +88,7 @@ func (x *exchange) start(w http.ResponseWriter, r *http.Request, rt *runtime, at
 	c := &x.ctx
 	c.Request, c.RequestID, c.Logger = r, newRequestID(), g.options.Logger
 	c.Peer, c.PeerTrusted = x.peer.addr.Addr(), x.peer.trusted
+	c.Edge = g.options.Edge && !x.peer.trusted
 	c.Client = g.clientOf(r, x.peer)
 	c.Scheme = "http"
 	if r.TLS != nil {
@@ -282,6 +285,8 @@ func (x *exchange) abort(err error) {
 
 // finish ends the request, however it went: it also runs while the handler panics.
 func (x *exchange) finish() {
+	x.interim.end()
+	x.describeCall()
 	x.endBody()
 	x.reportTry(x.outcome(x.fault))
 	if x.status == 0 {

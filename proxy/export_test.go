@@ -3,6 +3,8 @@ package proxy
 import (
 	"context"
 	"net"
+
+	"sidekong/proxy/balancer"
 )
 
 // SetLocalPort makes a connection look as if it came in on another port. It is for a server's ConnContext, after the
@@ -19,3 +21,8 @@ func (g *Gateway) DialUpstreams(dial func(ctx context.Context, network, address 
 
 // Active gives the number of requests under way.
 func (g *Gateway) Active() int64 { return g.stats.active.Load() }
+
+// Balancer gives the balancer of an upstream.
+func (g *Gateway) Balancer(upstream string) *balancer.Balancer {
+	return g.current.Load().balancers[upstream].balancer
+}

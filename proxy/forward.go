@@ -46,6 +46,7 @@ func (p *bufferPool) Put(b []byte) { p.pool.Put((*[32 << 10]byte)(b)) }
 
 // forward sends the request upstream and its answer back. ReverseProxy calls the methods below in their order.
 func (x *exchange) forward() {
+	x.watch()
 	if err := x.holdBody(); err != nil {
 		x.handleError(x.w, x.r, err)
 		return
@@ -217,7 +218,7 @@ func (x *exchange) send(req *http.Request, to endpoint) (*http.Response, error) 
 		x.reportTry(x.outcome(err))
 		return nil, err
 	}
-	x.upstreamStatus = res.StatusCode
+	x.response, x.upstreamStatus = res, res.StatusCode
 	x.describeTrip(begun)
 	return res, nil
 }
@@ -305,6 +306,7 @@ func (x *exchange) modifyResponse(res *http.Response) error {
 	}
 	res.StatusCode = x.ctx.Response.Status
 	x.status = res.StatusCode
+	x.interim.answered(x.status)
 	x.addOwnHeaders(res.Header, true)
 	if cookie := x.picks.Cookie; cookie != nil {
 		res.Header.Add("Set-Cookie", cookie.String())

@@ -36,6 +36,12 @@ type Options struct {
 	RootCAs    *x509.CertPool   // for upstreams' certificates; nil: the system's
 	ClientCert *tls.Certificate // shown to upstreams that ask; nil: none
 
+	// Edge is for a listener that strangers reach: the trace of a caller that is not in TrustedIPs is not continued. A
+	// new one begins, with a link to the caller's.
+	Edge bool
+	// LongRequest is how long a traced request may take until it is reported while it is still under way; 0: never.
+	LongRequest time.Duration
+
 	// Forward, if not nil, is where every request goes as it came in, path, query, Host header and all, whatever the
 	// matched route says: routes only give names to spans. It is for standing in front of a Kong that does the rest,
 	// or of one backend.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"fmt"
 	"sync/atomic"
 
@@ -20,9 +21,11 @@ type runtime struct {
 	encrypted []*stock            // what has connections of its own to close
 	balancers map[string]*running // by the upstream's name
 	forward   *place              // where everything goes; nil: where its route leads
-	users     atomic.Int64
-	closed    atomic.Bool
-	onClose   func(error)
+	// certificates are what TLS listeners show, by the name of the SNI.
+	certificates map[string][]*tls.Certificate
+	users        atomic.Int64
+	closed       atomic.Bool
+	onClose      func(error)
 }
 
 // place is what a route leads to.
@@ -54,6 +57,9 @@ func (g *Gateway) compile(snapshot *configs.Snapshot) (*runtime, error) {
 		return nil, err
 	}
 	if rt.balancers, err = g.balancers(snapshot); err != nil {
+		return nil, err
+	}
+	if rt.certificates, err = certificates(snapshot); err != nil {
 		return nil, err
 	}
 	upstreams := map[*entity.Service]*upstream{}

@@ -46,7 +46,18 @@ func (c Conventions) set(to tracing.Defaults, n name, value tracing.Value) {
 // describeRoot gives the root its attributes. It is done at the end, so that a request that is not sampled doesn't
 // pay for it.
 func (x *exchange) describeRoot() {
-	c, r, root := x.gw.options.Conventions, x.r, x.root.Defaults()
+	c, root := x.gw.options.Conventions, x.root.Defaults()
+	x.describeRequest(root)
+	c.set(root, attrStatus, tracing.IntValue(int64(x.status)))
+	if x.status >= 500 || x.fault != nil && x.status != statusClientClosed {
+		x.root.SetStatus(tracing.StatusError, "")
+		c.set(root, attrErrorType, tracing.StringValue(strconv.Itoa(x.status)))
+	}
+}
+
+// describeRequest says what is known of the request once it is routed.
+func (x *exchange) describeRequest(root tracing.Defaults) {
+	c, r := x.gw.options.Conventions, x.r
 	target := x.gw.secrets.target(x.target)
 	c.set(root, attrMethod, tracing.StringValue(r.Method))
 	if c&KongConventions != 0 {
@@ -66,7 +77,6 @@ func (x *exchange) describeRoot() {
 	c.set(root, attrClient, tracing.StringValue(x.clientText()))
 	c.set(root, attrPeer, tracing.StringValue(x.peer.text))
 	root.Set("kong.request.id", tracing.StringValue(x.ctx.RequestID))
-	c.set(root, attrStatus, tracing.IntValue(int64(x.status)))
 	if x.ctx.Route != nil {
 		if x.match.Path != "" {
 			c.set(root, attrRoute, tracing.StringValue(x.match.Path))
@@ -77,10 +87,6 @@ func (x *exchange) describeRoot() {
 		if x.ctx.Service != nil && x.ctx.Service.Name != "" {
 			root.Set("kong.service.name", tracing.StringValue(x.ctx.Service.Name))
 		}
-	}
-	if x.status >= 500 || x.fault != nil && x.status != statusClientClosed {
-		x.root.SetStatus(tracing.StatusError, "")
-		c.set(root, attrErrorType, tracing.StringValue(strconv.Itoa(x.status)))
 	}
 }
 

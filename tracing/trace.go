@@ -10,6 +10,7 @@
 package tracing
 
 import (
+	"encoding/binary"
 	"iter"
 	"math/rand/v2"
 	"sync"
@@ -252,14 +253,14 @@ func (t *Trace) Lost() int {
 
 // NewTraceID makes a random trace id whose eight-byte halves are both not zero.
 func NewTraceID() (id TraceID) {
-	put64(id[:8], nonZero())
-	put64(id[8:], nonZero())
+	binary.LittleEndian.PutUint64(id[:8], nonZero())
+	binary.LittleEndian.PutUint64(id[8:], nonZero())
 	return id
 }
 
 // NewSpanID makes a random span id.
 func NewSpanID() (id SpanID) {
-	put64(id[:], nonZero())
+	binary.LittleEndian.PutUint64(id[:], nonZero())
 	return id
 }
 
@@ -268,13 +269,6 @@ func nonZero() uint64 {
 		if v := rand.Uint64(); v != 0 {
 			return v
 		}
-	}
-}
-
-func put64(b []byte, v uint64) {
-	_ = b[7]
-	for i := range 8 {
-		b[i] = byte(v >> (8 * i))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -217,10 +218,19 @@ func (x *exchange) parseHead() (*http.Response, error) {
 		}
 	}
 	res, err := http.ReadResponse(br, x.req)
-	if err != nil && x.c.err != nil && x.c.err != io.EOF {
-		err = x.c.err // a line cut off by a time-out or the limit is read as a malformed one
+	if err != nil {
+		if x.c.err != nil && x.c.err != io.EOF {
+			err = x.c.err // a line cut off by a time-out or the limit is read as a malformed one
+		}
+		return nil, err
 	}
-	return res, err
+	// net/http lets names with spaces pass: "Content-Length :" would be a length for others and none for us.
+	for name := range res.Header {
+		if !validName(name) {
+			return nil, fmt.Errorf("invalid header name %q", name)
+		}
+	}
+	return res, nil
 }
 
 // open makes res ready for the caller.

@@ -147,7 +147,7 @@ func lengthError(declared, got int64) error {
 	return fmt.Errorf("body of %d bytes is shorter than ContentLength=%d", got, declared)
 }
 
-// appendHead writes request line and headers in the order of net/http.
+// appendHead writes request line and headers, in the order of net/http those that it makes itself.
 func (m *message) appendHead(req *http.Request, target string) error {
 	method := req.Method
 	if method == "" {
@@ -204,37 +204,23 @@ func (m *message) appendHead(req *http.Request, target string) error {
 	return nil
 }
 
-type field struct {
-	name   string
-	values []string
-}
-
-// appendFields writes h by name, without what appendHead writes itself, and checks all
-// of it.
+// appendFields writes h in no particular order, without what appendHead writes itself, and checks all of it.
 func appendFields(b []byte, h http.Header) ([]byte, error) {
-	var room [32]field
-	fields := room[:0]
 	for name, values := range h {
 		own, err := writtenByUs(name)
 		if err != nil {
 			return b, err
 		}
+		if !own && !validName(name) {
+			return b, fmt.Errorf("invalid header name %q", name)
+		}
 		for _, v := range values {
 			if !validValue(v) {
 				return b, invalidValue(name)
 			}
-		}
-		if !own {
-			fields = append(fields, field{name, values})
-		}
-	}
-	slices.SortFunc(fields, func(a, b field) int { return strings.Compare(a.name, b.name) })
-	for _, f := range fields {
-		if !httpguts.ValidHeaderFieldName(f.name) {
-			return b, fmt.Errorf("invalid header name %q", f.name)
-		}
-		for _, v := range f.values {
-			b = appendField(b, f.name, textproto.TrimString(v))
+			if !own {
+				b = appendField(b, name, textproto.TrimString(v))
+			}
 		}
 	}
 	return b, nil
@@ -329,6 +315,16 @@ func validTarget(s string) bool {
 		}
 	}
 	return true
+}
+
+// validName is httpguts.ValidHeaderFieldName, which looks twice at each octet.
+func validName(s string) bool {
+	for i := range len(s) {
+		if octets[s[i]]&isToken == 0 {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // validValue is httpguts.ValidHeaderFieldValue with a cheap first look.

@@ -36,6 +36,7 @@ type bound struct {
 	headerFilter HeaderFilter
 	bodyFilter   BodyFilter
 	logger       Logger
+	reporter     Reporter
 }
 
 // phaseNames are the names of the spans of a plugin's phases.
@@ -83,6 +84,7 @@ func bind(config *entity.Plugin, instance Instance) *bound {
 	b.headerFilter, _ = instance.(HeaderFilter)
 	b.bodyFilter, _ = instance.(BodyFilter)
 	b.logger, _ = instance.(Logger)
+	b.reporter, _ = instance.(Reporter)
 	return b
 }
 
@@ -311,6 +313,17 @@ func (c *Chain) Log(ctx *Context) {
 			return nil
 		})
 	}
+}
+
+// Reporters are those of the request's plugins that take reports of it while it is under way.
+func (c *Chain) Reporters(ctx *Context) []Reporter {
+	var all []Reporter
+	for _, b := range ctx.chosen {
+		if b != nil && b.reporter != nil {
+			all = append(all, b.reporter)
+		}
+	}
+	return all
 }
 
 // use binds the context to a chain.

@@ -43,6 +43,7 @@ type Context struct {
 	Peer         netip.Addr // who is connected to us
 	Client       netip.Addr // who asks, by real_ip_header where the peer is trusted
 	PeerTrusted  bool
+	Edge         bool   // the caller is a stranger: its trace is linked to, not continued
 	Scheme       string // http or https, of the listener
 	Host         string // the Host header without its port, lower case
 	ForwardedURI string // path and query as the client sent them

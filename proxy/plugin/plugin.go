@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"sidekong/configs/entity"
+	"sidekong/tracing"
 )
 
 // Instance is a configured plugin: it implements at least one of the phase interfaces. It serves many requests at
@@ -36,6 +37,10 @@ type BodyFilter interface {
 
 // Logger runs when the request is complete.
 type Logger interface{ Log(*Context) }
+
+// Reporter takes the report of a request that lasts long: a small trace of its own, complete and settled. It is called
+// while the request is under way and by another goroutine, so there is no Context. It may not keep the trace.
+type Reporter interface{ Report(report *tracing.Trace) }
 
 // Definition is a kind of plugin.
 type Definition struct {

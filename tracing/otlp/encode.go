@@ -142,28 +142,38 @@ func appendStatus(buf []byte, r *tracing.Record) []byte {
 
 // appendAttr appends a KeyValue message; one without a value is left out.
 func appendAttr(buf []byte, tag byte, attr *tracing.Attr) []byte {
-	v := attr.Value
-	if v.Kind == tracing.ValueNone {
+	key, v := validText(attr.Key), attr.Value
+	text, size := "", 0 // size is the AnyValue message's
+	switch v.Kind {
+	case tracing.ValueNone:
 		return buf
+	case tracing.ValueString:
+		text = validText(v.Text)
+		size = 1 + varintSize(uint64(len(text))) + len(text)
+	case tracing.ValueInt:
+		size = 1 + varintSize(uint64(v.Int()))
+	case tracing.ValueFloat:
+		size = 1 + 8
+	default:
+		size = 1 + 1
 	}
-	buf, pair := begin(append(buf, tag))
-	buf = appendString(buf, tagKey, attr.Key)
-	buf, value := begin(append(buf, tagValue))
+	buf = appendLength(buf, tag, 1+varintSize(uint64(len(key)))+len(key)+1+varintSize(uint64(size))+size)
+	buf = append(appendLength(buf, tagKey, len(key)), key...)
+	buf = appendLength(buf, tagValue, size)
 	switch v.Kind {
 	case tracing.ValueString:
-		buf = appendString(buf, tagString, v.Text)
+		return append(appendLength(buf, tagString, len(text)), text...)
 	case tracing.ValueInt:
-		buf = binary.AppendUvarint(append(buf, tagInt), uint64(v.Int()))
+		return binary.AppendUvarint(append(buf, tagInt), uint64(v.Int()))
 	case tracing.ValueFloat:
-		buf = binary.LittleEndian.AppendUint64(append(buf, tagDouble), v.FloatBits())
+		return binary.LittleEndian.AppendUint64(append(buf, tagDouble), v.FloatBits())
 	default:
 		b := byte(0)
 		if v.Bool() {
 			b = 1
 		}
-		buf = append(buf, tagBool, b)
+		return append(buf, tagBool, b)
 	}
-	return end(end(buf, value), pair)
 }
 
 // begin leaves room for the length of a message that is as short as most are; end writes it when it is known.
@@ -185,13 +195,23 @@ func end(buf []byte, at int) []byte {
 }
 
 func appendString(buf []byte, tag byte, s string) []byte {
-	if !plainASCII(s) {
-		s = strings.ToValidUTF8(s, "\uFFFD")
+	s = validText(s)
+	return append(appendLength(buf, tag, len(s)), s...)
+}
+
+// appendLength begins a length-delimited field of n bytes.
+func appendLength(buf []byte, tag byte, n int) []byte {
+	if n < 0x80 {
+		return append(buf, tag, byte(n))
 	}
-	if len(s) < 0x80 {
-		return append(append(buf, tag, byte(len(s))), s...)
+	return binary.AppendUvarint(append(buf, tag), uint64(n))
+}
+
+func validText(s string) string {
+	if plainASCII(s) {
+		return s
 	}
-	return append(binary.AppendUvarint(append(buf, tag), uint64(len(s))), s...)
+	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
 func varintSize(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
@@ -199,18 +219,23 @@ func varintSize(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
 // plainASCII looks at eight bytes at a time: nearly every string is ASCII, and needs no closer look.
 func plainASCII(s string) bool {
 	const high = 0x8080808080808080
-	for len(s) >= 8 {
-		eight := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
-			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
-		if eight&high != 0 {
-			return false
+	if len(s) < 8 {
+		for i := range len(s) {
+			if s[i] >= 0x80 {
+				return false
+			}
 		}
-		s = s[8:]
+		return true
 	}
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return false
-		}
+	all := eight(s[len(s)-8:])
+	for ; len(s) > 8; s = s[8:] {
+		all |= eight(s)
 	}
-	return true
+	return all&high == 0
+}
+
+func eight(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }

@@ -67,6 +67,11 @@ func TestAppendFrames(t *testing.T) {
 		Flags:   2,
 		Sampled: true,
 	})
+	trace.Link(tracing.Link{
+		TraceID: tracing.TraceID(bytesOf(t, "0af7651916cd43dd8448eb211c80319c")),
+		SpanID:  tracing.SpanID(bytesOf(t, "b7ad6b7169203331")),
+		State:   "c=d", Flags: 1,
+	})
 
 	frames, n := otlp.Frames{Trace: trace}.AppendFrames(nil)
 	if n != 2 {
@@ -91,6 +96,10 @@ func TestAppendFrames(t *testing.T) {
 				{Key: "half", Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_DoubleValue{DoubleValue: 0.5}}},
 				text("empty", ""),
 			},
+			Links: []*tracepb.Span_Link{{
+				TraceId: bytesOf(t, "0af7651916cd43dd8448eb211c80319c"), SpanId: bytesOf(t, "b7ad6b7169203331"),
+				TraceState: "c=d", Flags: 0x301,
+			}},
 		},
 		{
 			TraceId: traceID, SpanId: childID[:], ParentSpanId: rootID[:], TraceState: "a=b",

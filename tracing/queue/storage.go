@@ -193,7 +193,7 @@ func (d *spool) adopt() (n int, bytes int64) {
 			continue
 		}
 		if err != nil {
-			d.fail(err)
+			d.log.Debug("storage file cannot be opened", "file", path, "error", err)
 			continue
 		}
 		if damaged > 0 {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -264,6 +265,49 @@ func TestStorageThatFails(t *testing.T) {
 		}
 		<-done
 		if diff := cmp.Diff(sequence(0, 707), r.accepted); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// A disk that fills up under a file that is being written: what was written before is safe, the rest goes by memory.
+func TestStorageThatFillsUp(t *testing.T) {
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{}
+		q, end := run(t, onDisk(folder), r)
+		q.Append(spans{first: 0, n: 7})
+		pass(2 * spillDelay)
+		q.spool.mu.Lock()
+		active := q.spool.active
+		writable := active.file
+		full, err := os.Open(active.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		active.file = full
+		q.spool.mu.Unlock()
+		q.Append(spans{first: 7, n: 7})
+		pass(2 * spillDelay)
+		if got := exact(t, q); got.Stored != 7 || got.Queued != 14 {
+			t.Errorf("%+v, want 7 stored of 14", got)
+		}
+		pass(2 * time.Second)
+		if got := exact(t, q); got.Delivered != 14 {
+			t.Errorf("%+v, want all delivered", got)
+		}
+		q.spool.mu.Lock()
+		active.file = writable
+		q.spool.mu.Unlock()
+		full.Close()
+		pass(2 * tendInterval)
+		q.Append(spans{first: 14, n: 7})
+		pass(2 * spillDelay)
+		if got := exact(t, q); got.Stored != 7 {
+			t.Errorf("with room again: %+v, want 7 stored", got)
+		}
+		end(time.Second)
+		if diff := cmp.Diff(sequence(0, 21), r.accepted); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -567,4 +611,55 @@ func BenchmarkAppendStored(b *testing.B) {
 			q.Append(t)
 		}
 	})
+}
+
+// A receiver that was away for two minutes has everything within five seconds of its return: what memory could hold,
+// and with storage on disk all of it.
+func TestReceiverAwayForTwoMinutes(t *testing.T) {
+	for _, name := range []string{"memory", "disk"} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				var back atomic.Bool
+				r := &receiver{t: t, answer: func(ctx context.Context, _ int) (int64, error) {
+					if back.Load() {
+						sleep(ctx, 20*time.Millisecond, nil, nil)
+						return 0, nil
+					}
+					return 0, fault{}
+				}}
+				s := DefaultSettings()
+				if name == "disk" {
+					s = onDisk(folder)
+				}
+				q, end := run(t, s, r)
+				created := 0
+				load := func(d time.Duration) {
+					for range d / (50 * time.Millisecond) {
+						q.Append(spans{first: created, n: 140, size: 100}) // 2,800 a second
+						created += 140
+						pass(50 * time.Millisecond)
+						if got := exact(t, q); name == "memory" && got.Queued > uint64(s.MaxEntries)+140 {
+							t.Fatalf("%d spans in memory", got.Queued)
+						}
+					}
+				}
+				load(2 * time.Minute)
+				back.Store(true)
+				load(5 * time.Second)
+				got := exact(t, q)
+				if got.Queued > 2800 {
+					t.Errorf("5 s after its return %d spans wait", got.Queued)
+				}
+				got = end(time.Second)
+				lost := got.Dropped.Total()
+				if name == "disk" && lost > 0 || name == "memory" && lost == 0 {
+					t.Errorf("lost: %d (%v)", lost, got.Dropped)
+				}
+				if uint64(created) != got.Created || got.Delivered+lost != got.Created {
+					t.Errorf("%+v of %d", got, created)
+				}
+			})
+		})
+	}
 }

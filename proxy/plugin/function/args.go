@@ -36,7 +36,7 @@ func (p pair) lua() lua.LValue {
 }
 
 func (r *run) argsTable(L *lua.LState, pairs []pair) *lua.LTable {
-	t := L.NewTable()
+	t := L.CreateTable(0, len(pairs))
 	for _, p := range pairs {
 		r.charge(L, entryBytes+indexBytes+len(p.name)+len(p.value))
 		appendValue(t, p.name, p.lua())
@@ -146,7 +146,8 @@ func kongArgs(L *lua.LState, t *lua.LTable) string {
 	var names []string
 	values := map[string]lua.LValue{}
 	t.ForEach(func(k, v lua.LValue) {
-		name, ok := toString(k)
+		key, ok := k.(lua.LString)
+		name := string(key)
 		if !ok {
 			raise(L, 1, "arg keys must be strings")
 		}

@@ -16,14 +16,16 @@ var (
 
 // What the bookkeeping of a run is made of.
 const (
-	sampleSteps  = 256      // instructions between two looks at the clock
-	stepBytes    = 1 << 10  // what an instruction may allocate on average: a table's first key is the dearest
-	maxGap       = 4e6      // nanoseconds that count between two looks: more is time that others had the processor
-	minCensus    = 4 << 20  // bytes that a script may have allocated before anyone looks again
-	churnBudgets = 8        // strings that a run may make in all, as a multiple of its memory budget
-	maxGoDepth   = 180      // calls from Go into Lua within each other, as LuaJIT bounds C calls
-	workStep     = 1 << 10  // steps of a library function that cost about a microsecond
-	threadBytes  = 48 << 10 // what a coroutine holds
+	sampleSteps  = 32            // instructions between two looks at the clock, fewer where they prove slow
+	sampleTime   = 100_000       // nanoseconds that the instructions between two looks may take
+	stepBytes    = 1 << 10       // what an instruction may allocate on average: a table's first key is the dearest
+	maxGap       = 3e7           // nanoseconds that count between two looks: more is time that others had the processor
+	minCensus    = 4 << 20       // bytes that a script may have allocated before anyone looks again
+	churnBudgets = 8             // strings that a run may make in all, as a multiple of its memory budget
+	maxGoDepth   = 180           // calls from Go into Lua within each other, as LuaJIT bounds C calls
+	workStep     = 1 << 10       // steps of a library function that cost about a microsecond
+	sparseBytes  = 6 * slotBytes // per index of a list that grows at once: its earlier forms are left behind
+	threadBytes  = 48 << 10      // what a coroutine holds
 )
 
 // budget bounds one run of a chunk in time and memory.
@@ -40,7 +42,9 @@ type budget struct {
 	time   time.Duration
 	memory int64
 
-	steps  uint
+	steps  uint // instructions and steps of library functions so far
+	due    uint // the count at which the next look is due
+	seen   uint // the count at the last look
 	used   time.Duration
 	looked time.Time
 	why    error // not nil: the run is over
@@ -52,7 +56,8 @@ type budget struct {
 }
 
 func (b *budget) begin(carried int64) {
-	b.steps, b.used, b.why, b.churn = 0, 0, nil, 0
+	b.steps, b.seen, b.due = 0, 0, sampleSteps
+	b.used, b.why, b.churn = 0, nil, 0
 	b.sum, b.live, b.allowance = carried, 0, b.memory
 	b.looked = time.Now()
 }
@@ -67,30 +72,38 @@ func (b *budget) look() bool {
 	gap := now.Sub(b.looked)
 	b.looked = now
 	b.used += min(gap, maxGap)
+	interval := uint(sampleSteps)
+	if taken := b.steps - b.seen; gap > sampleTime || taken < sampleSteps {
+		interval = min(max(1, taken*sampleTime/uint(gap+1)), 2*taken+1, sampleSteps)
+	}
+	b.seen, b.due = b.steps, b.steps+interval
 	return b.used < b.time
 }
 
-// stopped is the channel that a stopped run's Done gives.
-var stopped = func() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()
+// timed is for what can take long without a look at the clock: all of its time counts.
+func (b *budget) timed(during func()) {
+	b.look()
+	during()
+	now := time.Now()
+	b.used += now.Sub(b.looked)
+	b.looked = now
+}
 
 // Done is asked by the interpreter before every instruction: it is the instruction hook. A nil channel lets it go on.
+// A run that is over is ended by a panic of the kind that the interpreter raises itself.
 func (r *run) Done() <-chan struct{} {
 	b := &r.budget
 	b.steps++
-	if b.steps%sampleSteps != 0 && b.why == nil {
-		return nil
+	if b.steps >= b.due || b.why != nil {
+		r.sample()
 	}
-	return r.sample()
+	return nil
 }
 
-func (r *run) sample() <-chan struct{} {
+func (r *run) sample() {
 	b := &r.budget
 	if b.why == nil {
-		b.sum += sampleSteps * stepBytes
+		b.sum += int64(b.steps-b.seen) * stepBytes
 		switch {
 		case !b.look():
 			b.why = errTime
@@ -99,9 +112,19 @@ func (r *run) sample() <-chan struct{} {
 		}
 	}
 	if b.why != nil {
-		return stopped
+		panic(stopError(b.why))
 	}
-	return nil
+}
+
+// stopError is what ends a run. It says that it has a stack trace lest the interpreter makes one, whose cost grows with
+// the square of the stack's depth.
+func stopError(why error) *lua.ApiError {
+	return &lua.ApiError{Type: lua.ApiErrorRun, Object: lua.LString(why.Error()), StackTrace: "-"}
+}
+
+// quietPanic raises the value on top of the stack, likewise without a trace.
+func quietPanic(L *lua.LState) {
+	panic(&lua.ApiError{Type: lua.ApiErrorRun, Object: L.Get(-1), StackTrace: "-"})
 }
 
 // Err is the text that a stopped run raises.
@@ -118,7 +141,7 @@ func (r *run) stop(L *lua.LState, why error) {
 	if r.budget.why == nil {
 		r.budget.why = why
 	}
-	L.Error(lua.LString(r.budget.why.Error()), 0)
+	panic(stopError(r.budget.why))
 }
 
 // work accounts for steps that a library function is about to make, or has made.
@@ -127,9 +150,9 @@ func (r *run) work(L *lua.LState, steps int) {
 	if b.why != nil {
 		r.stop(L, b.why)
 	}
-	before := b.steps / workStep
 	b.steps += uint(steps)
-	if b.steps/workStep != before && !b.look() {
+	b.seen += uint(steps) // they allocate nothing
+	if b.steps >= b.due+workStep && !b.look() {
 		r.stop(L, errTime)
 	}
 }
@@ -159,7 +182,12 @@ func (r *run) chargeString(L *lua.LState, bytes int) {
 // census measures what the run can reach and reports whether more, in bytes, may be added to it.
 func (r *run) census(more int64) bool {
 	b := &r.budget
-	b.live = measure(r.roots(), b.memory)
+	b.timed(func() {
+		var ok bool
+		if b.live, ok = measure(r.roots(), b.memory, time.Now().Add(b.time-b.used)); !ok {
+			b.live = 0 // there was no time: that is found out at the next look
+		}
+	})
 	b.sum = b.live + more
 	b.allowance = max(b.memory, b.live+max(b.live/2, minCensus))
 	return b.live+more <= b.memory

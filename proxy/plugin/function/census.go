@@ -2,6 +2,7 @@ package function
 
 import (
 	"reflect"
+	"time"
 	"unsafe"
 
 	lua "github.com/yuin/gopher-lua"
@@ -40,8 +41,9 @@ func tableSize(t *lua.LTable) int64 {
 		indexBytes*int64(v.Field(tableParts.index).Len())
 }
 
-// measure estimates the bytes that can be reached from roots. It gives up beyond bound.
-func measure(roots []lua.LValue, bound int64) (size int64) {
+// measure estimates the bytes that can be reached from roots. It stops counting beyond bound; ok is false where it
+// gave up at the deadline.
+func measure(roots []lua.LValue, bound int64, deadline time.Time) (size int64, ok bool) {
 	seen := map[unsafe.Pointer]struct{}{}
 	first := func(p unsafe.Pointer) bool {
 		if _, ok := seen[p]; ok {
@@ -51,7 +53,10 @@ func measure(roots []lua.LValue, bound int64) (size int64) {
 		return true
 	}
 	queue := append([]lua.LValue(nil), roots...)
-	for len(queue) > 0 && size <= bound {
+	for n := 0; len(queue) > 0 && size <= bound; n++ {
+		if n%1024 == 1023 && time.Now().After(deadline) {
+			return size, false
+		}
 		v := queue[len(queue)-1]
 		queue = queue[:len(queue)-1]
 		switch v := v.(type) {
@@ -91,14 +96,18 @@ func measure(roots []lua.LValue, bound int64) (size int64) {
 				continue
 			}
 			size += threadBytes
-			queue = appendStack(queue, v)
+			for _, value := range registers(v) {
+				if value != nil && held(value) {
+					queue = append(queue, value)
+				}
+			}
 		case *lua.LUserData:
 			if v != nil && first(unsafe.Pointer(v)) {
 				size += tableBytes
 			}
 		}
 	}
-	return size
+	return size, true
 }
 
 // held reports whether a value is more than its slot.
@@ -111,21 +120,21 @@ func held(v lua.LValue) bool {
 	}
 }
 
-// appendStack appends what a thread's registers hold.
-func appendStack(queue []lua.LValue, thread *lua.LState) []lua.LValue {
-	for level := 0; ; level++ {
-		frame, ok := thread.GetStack(level)
-		if !ok || level > callDepth {
-			return queue
-		}
-		for i := 1; ; i++ {
-			name, v := thread.GetLocal(frame, i)
-			if name == "" {
-				break
-			}
-			if held(v) {
-				queue = append(queue, v)
-			}
-		}
-	}
+// registers are the registers of a thread, with whatever lies in them.
+func registers(thread *lua.LState) []lua.LValue {
+	registry := reflect.ValueOf(thread).Elem().Field(threadRegistry).Elem()
+	return *(*[]lua.LValue)(registry.Field(registryArray).Addr().UnsafePointer())
 }
+
+// Where a thread keeps its registers.
+var threadRegistry, registryArray = func() (int, int) {
+	registry, ok := reflect.TypeFor[lua.LState]().FieldByName("reg")
+	if !ok {
+		panic("gopher-lua has changed: threads have no registry")
+	}
+	array, ok := registry.Type.Elem().FieldByName("array")
+	if !ok || array.Type != reflect.TypeFor[[]lua.LValue]() {
+		panic("gopher-lua has changed: registries have no array")
+	}
+	return registry.Index[0], array.Index[0]
+}()

@@ -108,7 +108,7 @@ func resume(L *lua.LState, stock lua.LGFunction) (n int, ok bool) {
 	n = stock(L)
 	r.active = r.active[:len(r.active)-1]
 	r.depth, r.inner = depth, inner
-	r.afterError(L)
+	r.afterError()
 	ok = lua.LVAsBool(L.Get(-n))
 	if !ok {
 		message := L.Get(-1)

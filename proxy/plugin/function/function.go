@@ -143,11 +143,19 @@ func (i *instance) Access(ctx *plugin.Context) error {
 	if len(i.access) == 0 {
 		return nil
 	}
-	return i.run(hostOf(ctx, accessing), accessing, i.access)
+	host := hostOf(ctx, accessing)
+	if err := i.run(host, accessing, i.access); err != nil {
+		return err
+	}
+	host.apply()
+	return nil
 }
 
 // FilterHeader is plugin.HeaderFilter.
 func (i *instance) FilterHeader(ctx *plugin.Context) error {
+	if host, ok := ctx.State().(*contextHost); ok {
+		host.mergeEarly()
+	}
 	if len(i.headerFilter) == 0 {
 		return nil
 	}

@@ -101,7 +101,7 @@ func spelling(name string) string {
 // headerTable gives headers as Kong does: lower-case names, repeated ones as lists, at most limit of them, and a
 // lookup that forgives case and underscores. host comes first where it isn't empty.
 func (r *run) headerTable(L *lua.LState, h headers, host string, limit int) (t *lua.LTable, truncated bool) {
-	t = L.NewTable()
+	t = L.CreateTable(0, len(h)+1)
 	t.Metatable = r.worker.lib.headerMeta
 	n := 0
 	add := func(name string, values []string) bool {
@@ -196,11 +196,27 @@ func headerName(L *lua.LState, v lua.LValue) string {
 	return string(name)
 }
 
+// maxHeaderBytes bounds the headers that scripts set in one request, in all.
+const maxHeaderBytes = 256 << 10
+
+// accountHeader stops a script that sets more headers than anyone would send.
+func accountHeader(L *lua.LState, name string, values []string) []string {
+	r := runOf(L)
+	r.request.headerBytes += entryBytes + len(name)
+	for _, value := range values {
+		r.request.headerBytes += slotBytes + len(value)
+	}
+	if r.request.headerBytes > maxHeaderBytes {
+		r.stop(L, errMemory)
+	}
+	return values
+}
+
 // headerValue checks and normalises a header's value.
 func headerValue(L *lua.LState, name string, v lua.LValue) []string {
 	switch v := v.(type) {
 	case lua.LString, lua.LNumber, lua.LBool:
-		return []string{safeHeader(text(L, v))}
+		return accountHeader(L, name, []string{safeHeader(text(L, v))})
 	case *lua.LTable:
 		values := []string{}
 		n := v.Len()
@@ -211,7 +227,7 @@ func headerValue(L *lua.LState, name string, v lua.LValue) []string {
 			}
 			values = append(values, safeHeader(string(one)))
 		}
-		return values
+		return accountHeader(L, name, values)
 	}
 	raisef(L, 1, `invalid header value for "%s": got %s, expected array of string, string, number or boolean`, name, v.Type())
 	return nil

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"sidekong/configs/entity"
@@ -150,7 +151,7 @@ type contextHost struct {
 }
 
 // hostOf gives the host of a request for a phase.
-func hostOf(ctx *plugin.Context, p phase) Host {
+func hostOf(ctx *plugin.Context, p phase) *contextHost {
 	h, _ := ctx.State().(*contextHost)
 	if h == nil || h.ctx != ctx {
 		h = &contextHost{ctx: ctx}
@@ -214,6 +215,25 @@ func (h *contextHost) Response() *plugin.Response {
 		return nil
 	}
 	return &h.ctx.Response
+}
+
+// apply makes what scripts changed about the upstream's request part of the request, as far as that is done there.
+func (h *contextHost) apply() {
+	r := h.ctx.Request
+	if h.upstream.Method != "" {
+		r.Method = h.upstream.Method
+	}
+	if body := h.upstream.Body; body != nil {
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(*body)), int64(len(*body))
+		r.Header["Content-Length"] = []string{strconv.Itoa(len(*body))}
+	}
+}
+
+// mergeEarly adds the headers that were set ahead of the answer.
+func (h *contextHost) mergeEarly() {
+	for name, values := range h.early {
+		h.ctx.Response.Header[name] = values
+	}
 }
 
 // RequestBody reads the body and puts it back. What is beyond the limit stays unread.

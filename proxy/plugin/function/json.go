@@ -488,11 +488,13 @@ func (d *decoder) value(t token) (lua.LValue, error) {
 			return nil, fmt.Errorf("Found too many nested data structures (%d) at character %d", d.depth, t.at+1)
 		}
 		d.run.charge(d.L, tableBytes)
-		table := d.L.NewTable()
+		var table *lua.LTable
 		var err error
 		if t.kind == tokenObject {
+			table = d.L.CreateTable(0, smallTable)
 			err = d.object(table)
 		} else {
+			table = d.L.CreateTable(smallTable, 0)
 			err = d.array(table)
 		}
 		d.depth--

@@ -13,6 +13,9 @@ import (
 	"sidekong/configs/entity"
 )
 
+// smallTable is room for as many keys as most tables hold: the interpreter's own default is 32.
+const smallTable = 4
+
 // What scripts are told about the Kong that they believe to run in.
 const (
 	kongVersion    = "3.9.3"
@@ -70,13 +73,13 @@ func ctxIndex(L *lua.LState) int {
 	switch key {
 	case "shared":
 		if r.request.shared == nil {
-			r.request.shared = L.NewTable()
+			r.request.shared = L.CreateTable(0, smallTable)
 		}
 		L.Push(r.request.shared)
 	case "plugin":
 		t := r.request.plugins[r.plugin]
 		if t == nil {
-			t = L.NewTable()
+			t = L.CreateTable(0, smallTable)
 			if r.request.plugins == nil {
 				r.request.plugins = map[string]*lua.LTable{}
 			}

@@ -10,6 +10,7 @@ import (
 // library is Lua's own library in a worker, made of functions that keep to the budget.
 type library struct {
 	concat, key     *lua.LFunction
+	guard           *lua.LFunction
 	base            *lua.LTable // what a trusted chunk has as globals
 	safe            *lua.LTable // what the sandbox shows of it
 	kong, ngx       *lua.LTable
@@ -29,6 +30,7 @@ var nullMeta = func() *lua.LTable {
 	L := lua.NewState(lua.Options{SkipOpenLibs: true})
 	defer L.Close()
 	meta := L.NewTable()
+	meta.RawSetString("__metatable", lua.LFalse) // all workers share it: nobody may change it
 	meta.RawSetString("__tostring", L.NewFunction(func(L *lua.LState) int {
 		L.Push(lua.LString("userdata: NULL"))
 		return 1
@@ -38,7 +40,7 @@ var nullMeta = func() *lua.LTable {
 
 func newLibrary(w *worker) library {
 	L := w.main
-	lib := library{concat: L.NewFunction(luaConcat), key: L.NewFunction(luaKey)}
+	lib := library{concat: L.NewFunction(luaConcat), key: L.NewFunction(luaKey), guard: L.NewFunction(luaGuard)}
 	lib.next, lib.inext = L.NewFunction(luaNext), L.NewFunction(luaINext)
 	lib.base = L.NewTable()
 	set := func(t *lua.LTable, functions map[string]lua.LGFunction) *lua.LTable {
@@ -171,7 +173,7 @@ func luaKey(L *lua.LState) int {
 	}
 	t, _ := L.Get(1).(*lua.LTable)
 	if t == nil || t.Metatable != lua.LNil || t.RawGetInt(int(n)-1) == lua.LNil {
-		runOf(L).charge(L, 2*slotBytes*int(n))
+		runOf(L).charge(L, sparseBytes*int(n))
 	}
 	return 1
 }
@@ -222,8 +224,8 @@ func luaAssert(L *lua.LState) int {
 func luaError(L *lua.LState) int {
 	message := L.Get(1)
 	level := optInt(L, 2, 1)
-	if s, ok := message.(lua.LString); ok && level > 0 {
-		message = lua.LString(where(L, level)) + s
+	if s, ok := toString(message); ok && level > 0 {
+		message = lua.LString(where(L, level) + s)
 	}
 	L.Error(message, 0)
 	return 0
@@ -234,8 +236,14 @@ func luaPCall(L *lua.LState) int {
 		badArgument(L, 1, "value expected")
 	}
 	r := runOf(L)
+	if f := L.Get(1); f.Type() != lua.LTFunction && L.GetMetaField(f, "__call") == lua.LNil {
+		L.Push(lua.LFalse)
+		L.Push(lua.LString("attempt to call a " + f.Type().String() + " value"))
+		return 2
+	}
 	r.enter(L)
 	depth, inner := r.depth, r.inner
+	L.Insert(r.worker.lib.guard, 1)
 	err := L.PCall(L.GetTop()-1, lua.MultRet, nil)
 	r.depth, r.inner = depth, inner
 	r.leave()
@@ -243,17 +251,24 @@ func luaPCall(L *lua.LState) int {
 		L.Insert(lua.LTrue, 1)
 		return L.GetTop()
 	}
-	r.afterError(L)
+	r.afterError()
 	L.Push(lua.LFalse)
 	L.Push(r.caught(err))
 	return 2
 }
 
 // afterError ends the run where what was caught is its stop.
-func (r *run) afterError(L *lua.LState) {
+func (r *run) afterError() {
 	if r.why != nil {
-		r.stop(L, r.why)
+		panic(stopError(r.why))
 	}
+}
+
+// luaGuard calls its first argument with the others: what PCall calls, so that errors cost no trace.
+func luaGuard(L *lua.LState) int {
+	L.Panic = quietPanic
+	L.Call(L.GetTop()-1, lua.MultRet)
+	return L.GetTop()
 }
 
 // caught is the value of a caught error.
@@ -277,6 +292,7 @@ func luaXPCall(L *lua.LState) int {
 	L.Remove(2) // LuaJIT passes further arguments on
 	r.enter(L)
 	depth, inner := r.depth, r.inner
+	L.Insert(r.worker.lib.guard, 1)
 	err := L.PCall(L.GetTop()-1, lua.MultRet, nil)
 	r.depth, r.inner = depth, inner
 	r.leave()
@@ -284,7 +300,7 @@ func luaXPCall(L *lua.LState) int {
 		L.Insert(lua.LTrue, 1)
 		return L.GetTop()
 	}
-	r.afterError(L)
+	r.afterError()
 	L.SetTop(0)
 	L.Push(lua.LFalse)
 	call(L, lua.MultRet, handler, r.caught(err))
@@ -439,7 +455,7 @@ func luaRawSet(L *lua.LState) int {
 // setTable stores to a table from Go: charged.
 func setTable(L *lua.LState, t *lua.LTable, key, value lua.LValue) {
 	if n, ok := key.(lua.LNumber); ok && n > denseKeys && n < lua.LNumber(lua.MaxArrayIndex) && t.RawGetInt(int(n)-1) == lua.LNil {
-		runOf(L).charge(L, 2*slotBytes*int(n))
+		runOf(L).charge(L, sparseBytes*int(n))
 	}
 	L.RawSet(t, key, value)
 }

@@ -16,6 +16,7 @@ func mathLibrary(L *lua.LState) *lua.LTable {
 	t := L.Get(-1).(*lua.LTable)
 	L.Pop(1)
 	t.RawSetString("mod", lua.LNil)
+	t.RawSetString("huge", lua.LNumber(math.Inf(1)))
 	t.RawSetString("fmod", L.NewFunction(func(L *lua.LState) int {
 		L.Push(lua.LNumber(math.Mod(checkNumber(L, 1), checkNumber(L, 2))))
 		return 1

@@ -42,6 +42,14 @@ func newNgx(L *lua.LState) *lua.LTable {
 	ngx.RawSetString("worker", set(L.NewTable(), map[string]lua.LGFunction{
 		"id": ngxZero, "pid": ngxZero, "count": ngxOne, "exiting": ngxFalse,
 	}))
+	config := set(L.NewTable(), map[string]lua.LGFunction{
+		"prefix": func(L *lua.LState) int { L.Push(lua.LString("/usr/local/kong/")); return 1 },
+	})
+	config.RawSetString("subsystem", lua.LString("http"))
+	config.RawSetString("debug", lua.LFalse)
+	config.RawSetString("nginx_version", lua.LNumber(1025003))
+	config.RawSetString("ngx_lua_version", lua.LNumber(10026))
+	ngx.RawSetString("config", config)
 	shared := L.NewTable()
 	for _, name := range []string{"kong", "kong_db_cache", "kong_db_cache_miss", "kong_core_db_cache", "kong_locks",
 		"kong_cluster_events", "kong_healthchecks", "kong_rate_limiting_counters", "prometheus_metrics"} {
@@ -106,7 +114,7 @@ func ngxIndex(L *lua.LState) int {
 	switch key {
 	case "ctx":
 		if r.request.ctx == nil {
-			r.request.ctx = L.NewTable()
+			r.request.ctx = L.CreateTable(0, smallTable)
 		}
 		r.request.ctx.RawSetString("KONG_PHASE", lua.LNumber(r.phase))
 		v = r.request.ctx
@@ -261,7 +269,8 @@ func ngxHeaderNewIndex(L *lua.LState) int {
 	if r.phase&(bodyFilter|logging) != 0 {
 		raise(L, 1, "attempt to set ngx.header."+loose(L, 2)+" after sending out response headers")
 	}
-	r.setAnswerHeader(strings.ReplaceAll(loose(L, 2), "_", "-"), looseValues(L, 3))
+	name := strings.ReplaceAll(loose(L, 2), "_", "-")
+	r.setAnswerHeader(name, accountHeader(L, name, looseValues(L, 3)))
 	return 0
 }
 
@@ -309,10 +318,10 @@ func ngxPrint(L *lua.LState, end string) int {
 		appendOutput(L, &out, L.Get(i), 0)
 	}
 	out.WriteString(end)
-	r.request.printed = append(r.request.printed, out.String()...)
-	if int64(len(r.request.printed)) > r.memory {
+	if int64(len(r.request.printed)+out.Len()) > r.memory/4 {
 		r.stop(L, errMemory)
 	}
+	r.request.printed = append(r.request.printed, out.String()...)
 	r.request.says = true
 	L.Push(lua.LNumber(1))
 	return 1
@@ -449,6 +458,16 @@ var encodingFunctions = map[string]lua.LGFunction{
 	"quote_sql_str": quoteSQL,
 }
 
+// heavy makes a string of an input of n bytes: all of its time counts where that is much.
+func heavy(L *lua.LState, n int, f func() string) int {
+	if n < 64<<10 {
+		return output(L, f())
+	}
+	var out string
+	runOf(L).timed(func() { out = f() })
+	return output(L, out)
+}
+
 // output pushes a string that a function made of its input.
 func output(L *lua.LState, s string) int {
 	runOf(L).chargeString(L, len(s))
@@ -467,7 +486,10 @@ func plainInput(L *lua.LState, n int) string {
 }
 
 func digest(f func([]byte) string) lua.LGFunction {
-	return func(L *lua.LState) int { return output(L, f([]byte(plainInput(L, 1)))) }
+	return func(L *lua.LState) int {
+		s := plainInput(L, 1)
+		return heavy(L, len(s), func() string { return f([]byte(s)) })
+	}
 }
 
 func crc(L *lua.LState) int {
@@ -486,7 +508,8 @@ func encodeBase64(L *lua.LState) int {
 	if lua.LVAsBool(L.Get(2)) {
 		encoding = base64.RawStdEncoding
 	}
-	return output(L, encoding.EncodeToString([]byte(plainInput(L, 1))))
+	s := plainInput(L, 1)
+	return heavy(L, len(s), func() string { return encoding.EncodeToString([]byte(s)) })
 }
 
 func decodeBase64(L *lua.LState) int {
@@ -509,10 +532,13 @@ func escapeURI(L *lua.LState) int {
 	}
 	s := plainInput(L, 1)
 	runOf(L).chargeString(L, 3*len(s))
-	return output(L, escape(s, safe))
+	return heavy(L, len(s), func() string { return escape(s, safe) })
 }
 
-func unescapeURI(L *lua.LState) int { return output(L, unescape(plainInput(L, 1))) }
+func unescapeURI(L *lua.LState) int {
+	s := plainInput(L, 1)
+	return heavy(L, len(s), func() string { return unescape(s) })
+}
 
 func encodeArgs(L *lua.LState) int {
 	t, ok := L.Get(1).(*lua.LTable)
@@ -583,7 +609,8 @@ var ngxRequestFunctions = map[string]lua.LGFunction{
 	"get_body_file": always(func(L *lua.LState, _ *run) int { L.Push(lua.LNil); return 1 }),
 	"get_post_args": always(ngxPostArgs),
 	"set_header": always(func(L *lua.LState, r *run) int {
-		r.setRequestHeader(checkString(L, 1), looseValues(L, 2))
+		name := checkString(L, 1)
+		r.setRequestHeader(name, accountHeader(L, name, looseValues(L, 2)))
 		return 0
 	}),
 	"clear_header": always(func(L *lua.LState, r *run) int {

@@ -2,6 +2,7 @@ package function
 
 import (
 	"regexp"
+	"regexp/syntax"
 	"strings"
 	"sync"
 
@@ -13,18 +14,24 @@ import (
 const (
 	maxExpressions = 512     // compiled ones that are kept, for all workers
 	maxExpression  = 4 << 10 // bytes of one
-	maxRegexpWork  = 4 << 20 // bytes of subject times bytes of expression
+	maxRegexpWork  = 4 << 20 // bytes of subject times instructions of the expression
 )
 
 // expressions are compiled once for all.
 var expressions struct {
 	sync.Mutex
-	compiled map[string]*regexp.Regexp
+	compiled map[string]*expression
+}
+
+// expression is a compiled one with its size in instructions, on which its time per byte depends.
+type expression struct {
+	*regexp.Regexp
+	size int
 }
 
 // compileRegexp compiles an expression with OpenResty's options.
-func compileRegexp(expression, options string) (*regexp.Regexp, string) {
-	if len(expression) > maxExpression {
+func compileRegexp(source, options string) (*expression, string) {
+	if len(source) > maxExpression {
 		return nil, "pcre_compile() failed: regular expression is too large"
 	}
 	flags := ""
@@ -33,14 +40,14 @@ func compileRegexp(expression, options string) (*regexp.Regexp, string) {
 		case 'i', 's', 'm':
 			flags += string(c)
 		case 'x':
-			expression = stripSpace(expression)
+			source = stripSpace(source)
 		case 'a', 'd', 'D', 'j', 'J', 'o', 'u', 'U':
 		default:
 			return nil, `unknown flag "` + string(c) + `" (flags "` + options + `")`
 		}
 	}
 	anchored := strings.Contains(options, "a")
-	key := flags + "/" + expression
+	key := flags + "/" + source
 	if anchored {
 		key = "a" + key
 	}
@@ -49,7 +56,7 @@ func compileRegexp(expression, options string) (*regexp.Regexp, string) {
 	if re := expressions.compiled[key]; re != nil {
 		return re, ""
 	}
-	pattern := expression
+	pattern := source
 	if anchored {
 		pattern = `\A(?:` + pattern + ")"
 	}
@@ -57,14 +64,32 @@ func compileRegexp(expression, options string) (*regexp.Regexp, string) {
 		pattern = "(?" + flags + ")" + pattern
 	}
 	re, err := regexp.Compile(pattern)
+	var size int
+	if err == nil {
+		size, err = instructions(pattern)
+	}
 	if err != nil {
-		return nil, "pcre_compile() failed: " + err.Error() + ` in "` + expression + `"`
+		return nil, "pcre_compile() failed: " + err.Error() + ` in "` + source + `"`
 	}
 	if expressions.compiled == nil || len(expressions.compiled) >= maxExpressions {
-		expressions.compiled = map[string]*regexp.Regexp{}
+		expressions.compiled = map[string]*expression{}
 	}
-	expressions.compiled[key] = re
-	return re, ""
+	e := &expression{re, size}
+	expressions.compiled[key] = e
+	return e, ""
+}
+
+// instructions counts those of a compiled expression.
+func instructions(pattern string) (int, error) {
+	parsed, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return 0, err
+	}
+	prog, err := syntax.Compile(parsed.Simplify())
+	if err != nil {
+		return 0, err
+	}
+	return len(prog.Inst), nil
 }
 
 // stripSpace removes what the option x ignores: white space and comments outside of sets.
@@ -95,12 +120,12 @@ func stripSpace(expression string) string {
 	return out.String()
 }
 
-// subject is what an expression is matched against: valid UTF-8 or not, Go matches its bytes one by one where they
+// search is a subject that an expression is matched against: valid UTF-8 or not, Go matches its bytes one by one where they
 // are no UTF-8.
 type search struct {
 	L       *lua.LState
 	run     *run
-	re      *regexp.Regexp
+	re      *expression
 	subject string
 }
 
@@ -112,7 +137,7 @@ func newSearch(L *lua.LState, options int) (s *search, failure string) {
 		return nil, failure
 	}
 	r := runOf(L)
-	if len(subject)*(len(expression)+1) > maxRegexpWork {
+	if len(subject)*re.size > maxRegexpWork {
 		return nil, "pcre_exec() failed: -8" // PCRE's own limit on work
 	}
 	r.work(L, len(subject)/4+1)
@@ -128,7 +153,8 @@ func (s *search) from(at int) []int {
 		return nil
 	}
 	s.run.work(s.L, (len(s.subject)-at)/4+1)
-	loc := s.re.FindStringSubmatchIndex(s.subject[at:])
+	var loc []int
+	s.run.timed(func() { loc = s.re.FindStringSubmatchIndex(s.subject[at:]) })
 	if loc == nil {
 		return nil
 	}

@@ -129,7 +129,26 @@ func (r *run) header(name string) (string, bool) {
 	if len(values) > 1 && sameHeader(name, "Cookie", false) {
 		return strings.Join(values, "; "), true
 	}
+	if len(values) == 1 && strings.Contains(values[0], ", ") && !r.amongFirst(name) {
+		return "", false // Kong looks such values up in get_headers(), which ends at 100
+	}
 	return values[0], true
+}
+
+// amongFirst reports whether a header is among those that get_headers gives.
+func (r *run) amongFirst(name string) bool {
+	h := r.host.RequestHeader()
+	if len(h) < maxHeaders/2 {
+		return true
+	}
+	n := 1 // Host
+	for _, other := range sortedNames(h) {
+		n += len(h[other])
+		if sameHeader(other, name, true) {
+			return n <= maxHeaders
+		}
+	}
+	return true
 }
 
 func (r *run) hostHeader() string {

@@ -14,6 +14,9 @@ import (
 	"sidekong/configs/entity"
 )
 
+// LuaJIT gives functions with ... no table arg, and making one costs more than most calls.
+func init() { lua.CompatVarArg = false }
+
 // chunk is a compiled chunk of Lua. It is shared by all workers and never changes.
 type chunk struct {
 	name  string // as messages show it: [string "first line..."]
@@ -27,7 +30,8 @@ type chunk struct {
 func compile(source string) (*chunk, error) {
 	c := &chunk{name: chunkName(source)}
 	if err := entity.CompileLua(source); err != nil {
-		if parsed := (*parse.Error)(nil); !errors.As(err, &parsed) {
+		parsed, compiled := (*parse.Error)(nil), (*lua.CompileError)(nil)
+		if !errors.As(err, &parsed) && !errors.As(err, &compiled) {
 			return nil, fmt.Errorf("%s: %w", c.name, err)
 		}
 	}
@@ -42,20 +46,17 @@ func compile(source string) (*chunk, error) {
 	return c, nil
 }
 
-// chunkName names a chunk by its first line, as Lua does for chunks that are no files. Lua: lobject.c luaO_chunkid
+// chunkName names a chunk by its first line, as LuaJIT does for chunks that are no files. LuaJIT: lj_debug_shortname
 func chunkName(source string) string {
-	const room = 60 - len(`[string "..."]`) - 1
-	line, _, cut := strings.Cut(source, "\n")
-	if i := strings.IndexByte(line, '\r'); i >= 0 {
-		line, cut = line[:i], true
+	const whole, part = 60 - 12, 60 - 15
+	n := 0
+	for n < len(source) && n < whole && source[n] >= ' ' {
+		n++
 	}
-	if len(line) > room {
-		line, cut = line[:room], true
+	if n == len(source) {
+		return `[string "` + source + `"]`
 	}
-	if cut {
-		line += "..."
-	}
-	return `[string "` + line + `"]`
+	return `[string "` + source[:min(n, part)] + `..."]`
 }
 
 // syntaxError words the parser's complaint as LuaJIT does, as far as the parser knows.

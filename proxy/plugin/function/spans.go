@@ -50,6 +50,12 @@ var spanFunctions = map[string]lua.LGFunction{
 // spanKey is where a span's table keeps its place in the trace: a key that no script can name.
 const spanKey = "\x00span"
 
+// spanRef is what stands there. The trace is used again for other requests, so a span counts in its own request only.
+type spanRef struct {
+	request *request
+	span    tracing.Span
+}
+
 // spanTable gives a span as scripts see it: one table per span and request.
 func (r *run) spanTable(L *lua.LState, s tracing.Span, parent lua.LValue) *lua.LTable {
 	index := -1
@@ -59,13 +65,13 @@ func (r *run) spanTable(L *lua.LState, s tracing.Span, parent lua.LValue) *lua.L
 			return t
 		}
 	}
-	t := L.NewTable()
+	t := L.CreateTable(0, 12)
 	t.Metatable = r.worker.lib.spanMeta
 	holder := L.NewUserData()
-	holder.Value = s
+	holder.Value = spanRef{r.request, s}
 	t.RawSetString(spanKey, holder)
 	t.RawSetString("is_recording", lua.LBool(s.Recording()))
-	attributes := L.NewTable()
+	attributes := L.CreateTable(0, smallTable)
 	t.RawSetString("attributes", attributes)
 	if parent != nil && parent != lua.LNil {
 		t.RawSetString("parent", parent)
@@ -248,7 +254,7 @@ func tracingStart(L *lua.LState, r *run) int {
 	}
 	var above tracing.Span
 	if t, ok := parent.(*lua.LTable); ok {
-		above, _ = spanOf(t)
+		above, _ = r.spanOf(t)
 	}
 	s := trace.StartSpanAt(string(name), kind, above, begin)
 	t := r.spanTable(L, s, parent)
@@ -264,19 +270,23 @@ func tracingStart(L *lua.LState, r *run) int {
 	return 1
 }
 
-func spanOf(t *lua.LTable) (tracing.Span, bool) {
+// spanOf gives the span of a table: of one that a script kept from another request, the span that records nothing.
+func (r *run) spanOf(t *lua.LTable) (tracing.Span, bool) {
 	holder, ok := t.RawGetString(spanKey).(*lua.LUserData)
 	if !ok {
 		return tracing.Span{}, false
 	}
-	s, ok := holder.Value.(tracing.Span)
-	return s, ok
+	ref, ok := holder.Value.(spanRef)
+	if ok && ref.request != r.request {
+		return tracing.Span{}, true
+	}
+	return ref.span, ok
 }
 
 // spanArg is the span that a method was called on.
 func spanArg(L *lua.LState) (tracing.Span, *lua.LTable) {
 	t := checkTable(L, 1)
-	s, ok := spanOf(t)
+	s, ok := runOf(L).spanOf(t)
 	if !ok {
 		raise(L, 1, "invalid span")
 	}
@@ -339,11 +349,11 @@ func (r *run) addEvent(L *lua.LState, t *lua.LTable, s tracing.Span, name string
 		t.RawSetString("events", events)
 	}
 	r.charge(L, 4*entryBytes)
-	event := L.NewTable()
+	event := L.CreateTable(0, smallTable)
 	event.RawSetString("name", lua.LString(name))
 	event.RawSetString("time_ns", lua.LNumber(time.Now().UnixNano()))
 	if len(attrs) > 0 {
-		attributes := L.NewTable()
+		attributes := L.CreateTable(0, smallTable)
 		for _, attr := range attrs {
 			attributes.RawSetString(attr.Key, fromAttribute(attr.Value))
 		}
@@ -404,7 +414,7 @@ func spanFinish(L *lua.LState) int {
 			r.host.SetActive(tracing.Span{}, false)
 			return 0
 		}
-		above, ok := spanOf(parent)
+		above, ok := r.spanOf(parent)
 		r.host.SetActive(above, ok)
 	}
 	return 0

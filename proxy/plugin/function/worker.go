@@ -11,7 +11,7 @@ import (
 
 // Bounds of a Lua thread.
 const (
-	callDepth    = 4000
+	callDepth    = 1000
 	registrySize = 1 << 10
 	registryMax  = 1 << 16
 	maxThreads   = 16 // idle threads that a worker keeps
@@ -121,19 +121,20 @@ func (w *worker) thread() *lua.LState {
 
 // request is what scripts keep of one request over its phases.
 type request struct {
-	worker    *worker
-	shared    *lua.LTable            // kong.ctx.shared
-	plugins   map[string]*lua.LTable // kong.ctx.plugin, by plugin
-	ctx       *lua.LTable            // ngx.ctx
-	spans     map[int]*lua.LTable    // by the span's place in the trace
-	collected *collected             // of kong.response.get_raw_body
-	swallow   bool                   // the rest of the answer's body is dropped
-	replace   []byte                 // the body that an exit in header_filter gave
-	replaced  bool
-	printed   []byte // of ngx.print and ngx.say
-	says      bool
-	status    int  // of ngx.status, before there is an answer
-	read      bool // ngx.req.read_body was called
+	worker      *worker
+	shared      *lua.LTable            // kong.ctx.shared
+	plugins     map[string]*lua.LTable // kong.ctx.plugin, by plugin
+	ctx         *lua.LTable            // ngx.ctx
+	spans       map[int]*lua.LTable    // by the span's place in the trace
+	collected   *collected             // of kong.response.get_raw_body
+	swallow     bool                   // the rest of the answer's body is dropped
+	replace     []byte                 // the body that an exit in header_filter gave
+	replaced    bool
+	headerBytes int    // of headers that scripts have set
+	printed     []byte // of ngx.print and ngx.say
+	says        bool
+	status      int  // of ngx.status, before there is an answer
+	read        bool // ngx.req.read_body was called
 }
 
 // run is one run of a chunk.
@@ -218,8 +219,9 @@ func (r *run) call(f *lua.LFunction) (values []lua.LValue, err error) {
 	outer := w.main.G.CurrentThread
 	w.main.G.CurrentThread = L
 	r.begin(r.ready.carried)
+	L.Push(w.lib.guard)
 	L.Push(f)
-	raised := L.PCall(0, lua.MultRet, nil)
+	raised := L.PCall(1, lua.MultRet, nil)
 	w.main.G.CurrentThread = outer
 	r.ready.carried = r.sum
 	switch {

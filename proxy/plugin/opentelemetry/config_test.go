@@ -1,14 +1,19 @@
 package opentelemetry
 
 import (
+	"bytes"
 	"encoding/json"
 	"log/slog"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"sidekong/configs/entity"
+	"sidekong/internal/collector"
+	"sidekong/tracing"
+	"sidekong/tracing/otlp"
 	"sidekong/tracing/queue"
 )
 
@@ -49,6 +54,9 @@ func TestQueueSettings(t *testing.T) {
 		{`{}`, kong},
 		{`{"queue": {"max_batch_size": 200}}`, kong}, // the default bounds no post
 		{`{"queue": {"max_batch_size": 50}}`, with(func(s *queue.Settings) { s.MaxBatchSize = 50 })},
+		{`{"queue": {"storage": "disk"}}`, kong}, // where a size was not meant there is none
+		{`{"queue": {"max_post_bytes": 100000}}`, with(func(s *queue.Settings) { s.PostBytes = 100_000 })},
+		{`{"queue": {"storage": "memory", "max_batch_size": 50}}`, with(func(s *queue.Settings) { s.MaxBatchSize = 50 })},
 		{`{"batch_span_count": 70}`, with(func(s *queue.Settings) { s.MaxBatchSize = 70 })},
 		{`{"batch_flush_delay": 3}`, with(func(s *queue.Settings) { s.MaxCoalescingDelay = 3 * time.Second })},
 		{`{"queue": {"max_coalescing_delay": 0, "max_entries": 5, "max_bytes": 4000, "max_retry_time": 7, "initial_retry_delay": 0.5,
@@ -123,5 +131,106 @@ func TestExportersAreShared(t *testing.T) {
 	e.Close(t.Context())
 	if _, err := e.acquire(checked(t, `{"traces_endpoint": "http://127.0.0.1:1/"}`).client(Defaults{}), queue.Settings{}); err == nil {
 		t.Error("closed exporters give one")
+	}
+}
+
+// TestStorage: queues share a folder when all that goes there may be sent by any of them.
+func TestStorage(t *testing.T) {
+	storage := func(text string, defaults Defaults) *queue.Storage {
+		c := checked(t, text)
+		s, err := c.storage(c.client(defaults), "/root")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	if s := storage(`{"traces_endpoint": "http://a.test/"}`, Defaults{}); s != nil {
+		t.Errorf("without the setting: %+v", s)
+	}
+	if s := storage(`{"traces_endpoint": "http://a.test/", "queue": {"storage": "memory"}}`, Defaults{}); s != nil {
+		t.Errorf("in memory: %+v", s)
+	}
+	one := storage(`{"traces_endpoint": "http://a.test/", "headers": {"x-key": "a"}, "queue": {"storage": "disk",
+		"storage_max_bytes": 2000000, "storage_max_age": 90}}`, Defaults{InstanceID: "1"})
+	if one.MaxBytes != 2_000_000 || one.MaxAge != 90*time.Second || filepath.Dir(one.Folder) != "/root" {
+		t.Errorf("got %+v", one)
+	}
+	for _, c := range []struct {
+		config string
+		same   bool
+	}{
+		{`{"traces_endpoint": "http://a.test/", "headers": {"x-key": "a"}, "queue": {"storage": "disk"}}`, true},
+		{`{"traces_endpoint": "http://a.test/", "headers": {"x-key": "a"}, "resource_attributes": {"a": "b"}, "queue": {"storage": "disk"}}`, true},
+		{`{"traces_endpoint": "http://a.test/", "headers": {"x-key": "b"}, "queue": {"storage": "disk"}}`, false},
+		{`{"traces_endpoint": "http://b.test/", "headers": {"x-key": "a"}, "queue": {"storage": "disk"}}`, false},
+	} {
+		other := storage(c.config, Defaults{InstanceID: "2"})
+		if got := other.Folder == one.Folder; got != c.same {
+			t.Errorf("%s: same folder %v, want %v", c.config, got, c.same)
+		}
+		if bytes.Equal(other.Head, one.Head) {
+			t.Errorf("%s: the resource of another instance", c.config)
+		}
+	}
+}
+
+// TestOurQueueFields appear only where they were given.
+func TestOurQueueFields(t *testing.T) {
+	schema, _ := entity.NewSchemas(map[string]*entity.Record{Name: Config()}).Of("plugins")
+	object, fault := schema.Insert(entity.Object{"name": Name, "config": entity.Object{"traces_endpoint": "http://a.test/"}})
+	if fault != nil {
+		t.Fatal(fault)
+	}
+	filled := object["config"].(entity.Object)["queue"].(entity.Object)
+	for _, name := range []string{"storage", "storage_max_bytes", "storage_max_age", "max_post_bytes"} {
+		if value, there := filled[name]; there {
+			t.Errorf("%s is %v", name, value)
+		}
+	}
+	_, fault = schema.Insert(entity.Object{"name": Name, "config": entity.Object{
+		"traces_endpoint": "http://a.test/", "queue": entity.Object{"storage": "tape"},
+	}})
+	if fault == nil {
+		t.Error("an unknown storage is taken")
+	}
+}
+
+// TestExporterEndsWithItsAccount: while an exporter ends its counts are still there, and afterwards among the retired.
+func TestExporterEndsWithItsAccount(t *testing.T) {
+	receiver := collector.Start(t)
+	receiver.Behave(collector.Slow(300 * time.Millisecond))
+	e := NewExporters(slog.New(slog.DiscardHandler))
+	c := checked(t, `{"traces_endpoint": "`+receiver.URL()+`", "queue": {"storage": "disk"}}`)
+	settings := c.queue()
+	var err error
+	if settings.Storage, err = c.storage(c.client(Defaults{}), t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	x, err := e.acquire(c.client(Defaults{}), settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trace := tracing.NewTracer(tracing.All, 1).Start(time.Now())
+	trace.StartSpan("kong", tracing.KindServer, tracing.Span{}).End()
+	x.queue.Append(otlp.Frames{Trace: trace})
+	x.release()
+	for ended := false; !ended; {
+		select {
+		case <-x.done:
+			ended = true
+		case <-time.After(10 * time.Millisecond):
+		}
+		var created, delivered, queued uint64
+		for _, s := range e.Stats() {
+			created, delivered, queued = created+s.Created, delivered+s.Delivered, queued+s.Queued
+		}
+		if created != 1 || created != delivered+queued {
+			t.Fatalf("created %d, delivered %d, queued %d", created, delivered, queued)
+		}
+	}
+	e.Close(t.Context())
+	got := e.Stats()
+	if len(got) != 1 || got[0].ID != "retired" || got[0].Delivered != 1 {
+		t.Errorf("at the end: %+v", got)
 	}
 }

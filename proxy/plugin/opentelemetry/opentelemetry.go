@@ -177,6 +177,10 @@ func (o *instance) settle(ctx *plugin.Context) *state {
 	} else {
 		s.in = o.propagator.ExtractUnrecorded(ctx.Request.Header)
 	}
+	var stranger propagation.Context
+	if ctx.Edge {
+		stranger, s.in = s.in, propagation.Context{Format: s.in.Format}
+	}
 	s.id = s.in.TraceID
 	if !s.id.IsValid() {
 		s.id = tracing.NewTraceID()
@@ -190,14 +194,32 @@ func (o *instance) settle(ctx *plugin.Context) *state {
 		ctx.Trace.Adopt(tracing.Adoption{
 			TraceID: s.id, Parent: s.in.Parent(), State: strings.Join(s.in.TraceState, ","), Flags: s.in.Flags, Sampled: s.sampled,
 		})
+		linkTo(ctx.Trace, &stranger)
 	}
 	ctx.SetState(s)
 	return s
 }
 
+// linkTo links the trace to the caller's span, where there is one, instead of continuing its trace.
+func linkTo(t *tracing.Trace, caller *propagation.Context) {
+	if !caller.TraceID.IsValid() || !caller.Parent().IsValid() {
+		return
+	}
+	flags := caller.Flags
+	if caller.Sampled == tracing.Keep || caller.Sampled == tracing.Force {
+		flags |= 1
+	}
+	t.Link(tracing.Link{
+		TraceID: caller.TraceID, SpanID: caller.Parent(), State: strings.Join(caller.TraceState, ","), Flags: flags,
+	})
+}
+
 // Access settles the trace and tells the upstream.
 func (o *instance) Access(ctx *plugin.Context) error {
 	s := o.settle(ctx)
+	if ctx.Edge {
+		propagation.Strip(ctx.Request.Header)
+	}
 	o.propagator.Clear(ctx.Request.Header)
 	o.inject(ctx, s)
 	return nil
@@ -228,6 +250,13 @@ func (o *instance) FilterHeader(ctx *plugin.Context) error {
 		ctx.Response.Header.Add(o.traceIDHeader, s.id.String())
 	}
 	return nil
+}
+
+// Report exports what is told of a request that is still under way.
+func (o *instance) Report(report *tracing.Trace) {
+	if o.exporter != nil && report.Recording() {
+		o.exporter.queue.Append(otlp.Frames{Trace: report})
+	}
 }
 
 // Log hands the spans to the exporter.
