@@ -63,7 +63,7 @@ func checkFile(ctx context.Context, sys system, file string) (ok bool, err error
 	snapshot, warnings, err := loader.Load(ctx, configs.Files(file))
 	if err != nil {
 		fmt.Fprintln(sys.stdout, err)
-		return false, nil //nolint:nilerr // it has been told
+		return false, nil
 	}
 	for _, w := range warnings {
 		fmt.Fprintln(sys.stderr, w)

@@ -120,7 +120,7 @@ func serve(s *http.Server, l net.Listener, ssl bool) error {
 	} else {
 		err = s.Serve(l)
 	}
-	if err == http.ErrServerClosed { //nolint:errorlint // net/http returns it bare
+	if err == http.ErrServerClosed {
 		return nil
 	}
 	return err

@@ -113,7 +113,7 @@ type program struct {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func (p *program) get(path string, header ...string) (*http.Response, string) {
 
 func (p *program) statusJSON() map[string]any {
 	p.t.Helper()
-	res, err := http.Get("http://" + p.status + "/status") //nolint:noctx // a test on loopback
+	res, err := http.Get("http://" + p.status + "/status")
 	if err != nil {
 		p.t.Fatal(err)
 	}

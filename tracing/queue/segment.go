@@ -77,7 +77,7 @@ func createSegment(path string, head []byte) (*segment, error) {
 	s := &segment{path: path, file: file, head: head}
 	if err := s.begin(); err != nil {
 		file.Close()
-		os.Remove(path)
+		_ = os.Remove(path) // an empty file does no harm
 		return nil, fmt.Errorf("create segment: %w", err)
 	}
 	return s, nil
@@ -184,7 +184,10 @@ func (s *segment) recover() (damaged int64, err error) {
 	s.next = first
 	for {
 		run, err := s.run()
-		if err != nil || run == nil {
+		if err != nil {
+			return 0, err
+		}
+		if run == nil {
 			break
 		}
 		_, n := cutFrames(run, math.MaxInt, math.MaxInt)
@@ -346,10 +349,10 @@ func (s *segment) take(size, n int) {
 }
 
 // abandon gives up what has not been read, and says how much that was.
-func (s *segment) abandon() (n int, bytes int64) {
-	n, bytes = s.unread, s.bytes
+func (s *segment) abandon() (n int, size int64) {
+	n, size = s.unread, s.bytes
 	s.unread, s.bytes, s.payload, s.next = 0, 0, nil, s.size
-	return n, bytes
+	return n, size
 }
 
 // remove deletes the file. Batches that were read from it live on in memory.

@@ -83,11 +83,11 @@ func (d *spool) append(frames []byte, n int) (dropped int, droppedBytes int64, e
 		d.active = nil
 		d.tidy()
 	}
-	for len(d.segments) > 0 && d.bytes()+need > d.MaxBytes {
+	for len(d.segments) > 0 && d.size()+need > d.MaxBytes {
 		oldest := d.segments[0]
-		count, bytes := oldest.abandon()
+		count, size := oldest.abandon()
 		dropped += count
-		droppedBytes += bytes
+		droppedBytes += size
 		d.remove(oldest)
 	}
 	if d.active == nil {
@@ -113,7 +113,7 @@ func (d *spool) create() (*segment, error) {
 	}
 }
 
-func (d *spool) bytes() (sum int64) {
+func (d *spool) size() (sum int64) {
 	for _, s := range d.segments {
 		sum += s.size
 	}
@@ -173,7 +173,7 @@ func (d *spool) broken() bool {
 }
 
 // adopt takes over files that others have left behind: those of earlier processes, and of queues that have closed.
-func (d *spool) adopt() (n int, bytes int64) {
+func (d *spool) adopt() (n int, size int64) {
 	entries, err := os.ReadDir(d.Folder)
 	if err != nil {
 		return 0, 0 // not made yet, or a fault that writing will meet too
@@ -200,7 +200,7 @@ func (d *spool) adopt() (n int, bytes int64) {
 			d.log.Warn("storage file is damaged at its end", "file", path, "bytes", damaged)
 		}
 		n += s.unread
-		bytes += s.bytes
+		size += s.bytes
 		d.segments = append(d.segments, s)
 	}
 	if n > 0 {
@@ -208,7 +208,7 @@ func (d *spool) adopt() (n int, bytes int64) {
 	}
 	slices.SortFunc(d.segments, func(a, b *segment) int { return strings.Compare(a.path, b.path) })
 	d.tidy()
-	return n, bytes
+	return n, size
 }
 
 func (d *spool) owns(path string) bool {
@@ -329,13 +329,13 @@ func (q *Queue) recover() {
 	d := q.spool
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	n, bytes := d.adopt()
+	n, size := d.adopt()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.stats.Created += uint64(n)
 	q.stats.Recovered += uint64(n)
 	q.stored.n += n
-	q.stored.bytes += bytes
+	q.stored.bytes += size
 	if n > 0 {
 		signal(q.wake)
 	}

@@ -136,8 +136,9 @@ func ngxArgs(L *lua.LState, t *lua.LTable) (query, message string) {
 		}
 		one(name, values[name])
 	}
-	runOf(L).chargeString(L, 2*len(out))
-	return strings.Join(out, "&"), message
+	query = strings.Join(out, "&")
+	runOf(L).chargeString(L, len(query))
+	return query, message
 }
 
 // kongArgs encodes a table as Kong's set_query does: sorted; true is a bare name, false an empty element.

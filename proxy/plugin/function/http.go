@@ -3,10 +3,12 @@ package function
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	lua "github.com/yuin/gopher-lua"
@@ -116,13 +118,15 @@ func httpRequestURI(L *lua.LState) int {
 
 // httpFailure words an error as cosockets do; a URL, which may hold secrets, is no part of it.
 func httpFailure(err error) string {
-	if timeout, ok := err.(interface{ Timeout() bool }); ok && timeout.Timeout() {
+	var timeout interface{ Timeout() bool }
+	if errors.As(err, &timeout) && timeout.Timeout() {
 		return "timeout"
 	}
-	if wrapped, ok := err.(*url.Error); ok {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
-	if strings.Contains(err.Error(), "connection refused") {
+	if errors.Is(err, syscall.ECONNREFUSED) {
 		return "connection refused"
 	}
 	return err.Error()

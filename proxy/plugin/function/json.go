@@ -1,7 +1,6 @@
 package function
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -125,6 +124,13 @@ func jsonFault(L *lua.LState, err error, safe bool) int {
 	return 2
 }
 
+// jsonError is a message of cjson's.
+type jsonError string
+
+func (e jsonError) Error() string { return string(e) }
+
+func jsonErrorf(format string, args ...any) error { return jsonError(fmt.Sprintf(format, args...)) }
+
 // encoder writes one value.
 type encoder struct {
 	L     *lua.LState
@@ -169,17 +175,17 @@ func (e *encoder) value(v lua.LValue, depth int) error {
 		case emptyArray:
 			e.out = append(e.out, "[]"...)
 		default:
-			return errors.New("Cannot serialise userdata: type not supported")
+			return jsonError("Cannot serialise userdata: type not supported")
 		}
 	default:
-		return fmt.Errorf("Cannot serialise %s: type not supported", v.Type())
+		return jsonErrorf("Cannot serialise %s: type not supported", v.Type())
 	}
 	return nil
 }
 
 func (e *encoder) number(v float64) error {
 	if v != v || math.IsInf(v, 0) {
-		return errors.New("Cannot serialise number: must not be NaN or Infinity")
+		return jsonError("Cannot serialise number: must not be NaN or Infinity")
 	}
 	e.grow(24)
 	e.out = append(e.out, formatG(v, e.style.precision, false)...)
@@ -231,7 +237,7 @@ func (e *encoder) list(t *lua.LTable) (last, items int, ok bool) {
 
 func (e *encoder) table(t *lua.LTable, depth int) error {
 	if depth > maxNesting {
-		return fmt.Errorf("Cannot serialise, excessive nesting (%d)", depth)
+		return jsonErrorf("Cannot serialise, excessive nesting (%d)", depth)
 	}
 	e.run.work(e.L, t.Len())
 	last, items, list := e.list(t)
@@ -246,7 +252,7 @@ func (e *encoder) table(t *lua.LTable, depth int) error {
 		return e.object(t, depth)
 	}
 	if !marked && !e.style.sparse && last > 10 && last > 2*items {
-		return errors.New("Cannot serialise table: excessively sparse array")
+		return jsonError("Cannot serialise table: excessively sparse array")
 	}
 	e.grow(5 * last)
 	e.out = append(e.out, '[')
@@ -286,7 +292,7 @@ func (e *encoder) object(t *lua.LTable, depth int) error {
 			}
 			e.out = append(e.out, '"')
 		default:
-			return errors.New("Cannot serialise table: table key must be a number or string")
+			return jsonError("Cannot serialise table: table key must be a number or string")
 		}
 		e.out = append(e.out, ':')
 		if err := e.value(v, depth); err != nil {
@@ -312,7 +318,7 @@ func (r *run) decodeJSON(L *lua.LState, s string, lists bool) (lua.LValue, error
 	r.work(L, len(s)/16+1)
 	d := &decoder{L: L, run: r, s: s, lists: lists}
 	if len(s) >= 2 && (s[0] == 0 || s[1] == 0) {
-		return nil, errors.New("JSON parser does not support UTF-16 or UTF-32")
+		return nil, jsonError("JSON parser does not support UTF-16 or UTF-32")
 	}
 	v, err := d.value(d.next())
 	if err != nil {
@@ -353,7 +359,7 @@ type token struct {
 }
 
 func (d *decoder) expected(what string, t token) error {
-	return fmt.Errorf("Expected %s but found %s at character %d", what, string(t.kind), t.at+1)
+	return jsonErrorf("Expected %s but found %s at character %d", what, string(t.kind), t.at+1)
 }
 
 var jsonMarks = map[byte]tokenKind{
@@ -485,7 +491,7 @@ func (d *decoder) value(t token) (lua.LValue, error) {
 		return t.value, nil
 	case tokenObject, tokenArray:
 		if d.depth++; d.depth > maxNesting {
-			return nil, fmt.Errorf("Found too many nested data structures (%d) at character %d", d.depth, t.at+1)
+			return nil, jsonErrorf("Found too many nested data structures (%d) at character %d", d.depth, t.at+1)
 		}
 		d.run.charge(d.L, tableBytes)
 		var table *lua.LTable

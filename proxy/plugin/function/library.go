@@ -1,6 +1,7 @@
 package function
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 
@@ -273,8 +274,8 @@ func luaGuard(L *lua.LState) int {
 
 // caught is the value of a caught error.
 func (r *run) caught(err error) lua.LValue {
-	api, ok := err.(*lua.ApiError)
-	if !ok || api.Object == nil {
+	var api *lua.ApiError
+	if !errors.As(err, &api) || api.Object == nil {
 		return lua.LString(err.Error())
 	}
 	if s, ok := api.Object.(lua.LString); ok {

@@ -15,12 +15,8 @@ var tableFunctions = map[string]lua.LGFunction{
 func tabConcat(L *lua.LState) int {
 	t := checkTable(L, 1)
 	separator := optString(L, 2, "")
-	from, to := optInt(L, 3, 1), 0
-	if L.Get(4) == lua.LNil {
-		to = t.Len()
-	} else {
-		to = checkInt(L, 4)
-	}
+	from := optInt(L, 3, 1)
+	to := optInt(L, 4, t.Len())
 	r := runOf(L)
 	var out strings.Builder
 	for i := from; i <= to; i++ {
@@ -74,11 +70,9 @@ func tabRemove(L *lua.LState) int {
 	t := checkTable(L, 1)
 	n := t.Len()
 	at := optInt(L, 2, n)
-	if n == 0 && L.Get(2) == lua.LNil || at < 1 || at > n {
-		if n == 0 || at > n || at < 1 {
-			L.Push(lua.LNil)
-			return 1
-		}
+	if at < 1 || at > n {
+		L.Push(lua.LNil)
+		return 1
 	}
 	v := t.RawGetInt(at)
 	r := runOf(L)

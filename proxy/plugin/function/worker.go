@@ -1,6 +1,7 @@
 package function
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -256,8 +257,8 @@ func (r *run) call(f *lua.LFunction) (values []lua.LValue, err error) {
 
 // failure makes an error of what a script raised.
 func (r *run) failure(raised error) error {
-	api, ok := raised.(*lua.ApiError)
-	if !ok {
+	var api *lua.ApiError
+	if !errors.As(raised, &api) {
 		return raised
 	}
 	e := &scriptError{value: api.Object}
