@@ -35,6 +35,10 @@ var (
 		"Spans that were given up, by reason.", []string{"exporter", "endpoint", "reason"}, nil)
 	descQueued = prometheus.NewDesc("sidekong_exporter_queue_spans",
 		"Spans that wait for the receiver.", []string{"exporter", "endpoint"}, nil)
+	descStored = prometheus.NewDesc("sidekong_exporter_queue_stored_spans",
+		"Of the spans that wait, those on disk.", []string{"exporter", "endpoint"}, nil)
+	descRecovered = prometheus.NewDesc("sidekong_spans_recovered_total",
+		"Of the spans created, those that another process or queue had left on disk.", []string{"exporter", "endpoint"}, nil)
 	descQueuedBytes = prometheus.NewDesc("sidekong_exporter_queue_bytes",
 		"Size of the spans that wait for the receiver.", []string{"exporter", "endpoint"}, nil)
 	descPosts = prometheus.NewDesc("sidekong_exporter_posts_total",
@@ -84,6 +88,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		}
 		gauge(descQueued, float64(e.Queued), e.ID, e.Endpoint)
 		gauge(descQueuedBytes, float64(e.QueuedBytes), e.ID, e.Endpoint)
+		gauge(descStored, float64(e.Stored), e.ID, e.Endpoint)
+		counter(descRecovered, e.Recovered, e.ID, e.Endpoint)
 		counter(descPosts, e.Posts, e.ID, e.Endpoint)
 		counter(descRetries, e.Retries, e.ID, e.Endpoint)
 		failing := 0.0

@@ -96,6 +96,8 @@ type Exporter struct {
 	Dropped     map[string]uint64 `json:"dropped"`
 	Queued      uint64            `json:"queued"`
 	QueuedBytes int64             `json:"queued_bytes"`
+	Stored      uint64            `json:"stored"`    // of Queued, those that wait on disk
+	Recovered   uint64            `json:"recovered"` // of Created, those that another process or queue had left on disk
 	Posts       uint64            `json:"posts"`
 	Retries     uint64            `json:"retries"`
 	Failing     bool              `json:"failing"`

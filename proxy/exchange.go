@@ -53,6 +53,7 @@ type exchange struct {
 	sentAt   time.Time    // when the try in hand began
 	reading  tracing.Span // kong.read_body_from_upstream
 	body     responseBody
+	upload   *duplex        // the request's body where it is streamed over HTTP/1; else nil
 	response *http.Response // upstream's; for the trailer
 	interim  *interim       // nil: the request is not watched
 	fault    error          // why the answer is not whole

@@ -51,6 +51,8 @@ func (x *exchange) forward() {
 		x.handleError(x.w, x.r, err)
 		return
 	}
+	x.openDuplex()
+	defer func(d *duplex) { d.stop() }(x.upload)
 	x.proxy.ServeHTTP(x.w, x.r)
 }
 

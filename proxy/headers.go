@@ -204,7 +204,7 @@ func (x *exchange) addOwnHeaders(h http.Header, proxied bool) {
 	if x.gw.options.AllowDebugHeader && first(x.r.Header, "Kong-Debug") == "1" {
 		x.addDebugHeaders(h)
 	}
-	if x.gw.draining.Load() && x.r.ProtoMajor == 1 {
+	if x.r.ProtoMajor == 1 && (x.gw.draining.Load() || x.upload.open()) {
 		h["Connection"] = []string{"close"}
 	}
 }

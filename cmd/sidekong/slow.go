@@ -40,6 +40,7 @@ func (m limits) guard(next http.Handler) http.Handler {
 		if r.ProtoMajor == 1 && hasBody {
 			body := &deadlineBody{ReadCloser: r.Body, control: http.NewResponseController(w), timeout: m.body}
 			body.renew() // net/http may read the body before an answer leaves, whether the handler does or not
+			defer body.leave()
 			r.Body = body
 		}
 		if len(r.Method)+len(r.RequestURI)+len(r.Proto)+len("  \r\n") > m.lineBytes {
@@ -60,10 +61,12 @@ func (m limits) guard(next http.Handler) http.Handler {
 		if hasBody {
 			body := &watchedBody{ReadCloser: r.Body}
 			body.watch = watch{timeout: m.body, expire: control.SetReadDeadline}
+			defer body.watch.stop()
 			r.Body = body
 		}
 		answer := &watchedWriter{ResponseWriter: w}
 		answer.watch = watch{timeout: m.send, expire: control.SetWriteDeadline}
+		defer answer.watch.stop()
 		next.ServeHTTP(answer, r)
 		if answer.watch.timer != nil { // what is still buffered leaves after the handler
 			_ = control.SetWriteDeadline(time.Now().Add(m.send))
@@ -116,7 +119,10 @@ type deadlineBody struct {
 	io.ReadCloser
 	control *http.ResponseController
 	timeout time.Duration
-	by      time.Time
+
+	mu   sync.Mutex
+	by   time.Time
+	left bool // the handler has: the connection is another request's
 }
 
 func (b *deadlineBody) Read(p []byte) (int, error) {
@@ -124,14 +130,31 @@ func (b *deadlineBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF { //nolint:errorlint // a Reader returns it bare
 		// From here net/http waits for the client to leave, which is not to be taken for a slow body.
-		_ = b.control.SetReadDeadline(time.Time{})
+		b.clear()
 	}
 	return n, err
 }
 
+func (b *deadlineBody) clear() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.left {
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
+}
+
+// leave keeps a transport that still reads from touching the connection after the handler.
+func (b *deadlineBody) leave() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left = true
+}
+
 func (b *deadlineBody) renew() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	want := time.Now().Add(b.timeout)
-	if want.After(b.by) {
+	if want.After(b.by) && !b.left {
 		b.by = want.Add(slack(b.timeout))
 		_ = b.control.SetReadDeadline(b.by) // where that fails, the next read does
 	}
@@ -142,14 +165,18 @@ type watch struct {
 	timeout time.Duration
 	expire  func(time.Time) error // ends what waits when it is given a time that has passed
 
-	mu    sync.Mutex
-	timer *time.Timer // nil: never begun
-	until time.Time   // zero: nothing waits
+	mu      sync.Mutex
+	timer   *time.Timer // nil: never begun
+	until   time.Time   // zero: nothing waits
+	stopped bool
 }
 
 func (w *watch) begin() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.stopped {
+		return
+	}
 	w.until = time.Now().Add(w.timeout)
 	if w.timer == nil {
 		w.timer = time.AfterFunc(w.timeout, w.fire)
@@ -162,10 +189,21 @@ func (w *watch) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.until = time.Time{}
-	w.timer.Stop()
+	if w.timer != nil {
+		w.timer.Stop()
+	}
 }
 
-// fire may run late, when another wait has begun or the stream's handler is gone.
+// stop ends watching for good. Once a handler has returned net/http's ResponseWriter must not be used, and a transport
+// may still be reading the request's body.
+func (w *watch) stop() {
+	w.end()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stopped = true
+}
+
+// fire may run late, when another wait has begun.
 func (w *watch) fire() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -320,6 +320,31 @@ func TestSlowStreams(t *testing.T) {
 	}
 }
 
+// TestBodyReadAfterHandler has a goroutine wait for a body when its handler has returned, as a transport may, while the
+// stream is kept open by a client that grants no window.
+func TestBodyReadAfterHandler(t *testing.T) {
+	read := make(chan error, 1)
+	address, _ := serveQuick(t, func(w http.ResponseWriter, r *http.Request) {
+		begun := make(chan struct{})
+		go func() {
+			close(begun)
+			_, err := io.ReadAll(r.Body)
+			read <- err
+		}()
+		<-begun
+		time.Sleep(50 * time.Millisecond)
+		_, _ = io.WriteString(w, "abc")
+	})
+	c := dialHTTP2(t, address, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+	c.request("POST", "/", false)
+	if got := c.outcome(); got != "reset INTERNAL_ERROR" {
+		t.Errorf("got %q, want a reset", got)
+	}
+	if err := <-read; err == nil {
+		t.Error("a body without an end was read")
+	}
+}
+
 func TestLongHeads(t *testing.T) {
 	address, _ := serveQuick(t, func(http.ResponseWriter, *http.Request) {})
 	tests := []struct {
@@ -387,3 +412,33 @@ func TestDoubtfulFraming(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkGuard(b *testing.B) {
+	handler := kongLimits.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = w.Write(nil)
+	}))
+	for name, change := range map[string]func(*http.Request){
+		"HTTP1":      func(*http.Request) {},
+		"HTTP1/body": func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("body")) },
+		"HTTP2":      func(r *http.Request) { r.ProtoMajor = 2 },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r := http.Request{Method: "GET", RequestURI: "/", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody}
+				change(&r)
+				handler.ServeHTTP(deaf{}, &r)
+			}
+		})
+	}
+}
+
+// deaf is a ResponseWriter that does nothing.
+type deaf struct{}
+
+func (deaf) Header() http.Header              { return nil }
+func (deaf) Write(p []byte) (int, error)      { return len(p), nil }
+func (deaf) WriteHeader(int)                  {}
+func (deaf) SetReadDeadline(time.Time) error  { return nil }
+func (deaf) SetWriteDeadline(time.Time) error { return nil }

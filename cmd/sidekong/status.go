@@ -101,7 +101,7 @@ func (a *app) exporterStatus() []admin.Exporter {
 		e := admin.Exporter{
 			ID: s.ID, Endpoint: s.Endpoint, Created: s.Created, Delivered: s.Delivered, Rejected: s.Rejected,
 			Dropped: map[string]uint64{}, Queued: s.Queued, QueuedBytes: s.QueuedBytes, Posts: s.Posts, Retries: s.Retries,
-			Failing: s.Failing, LastError: s.LastError,
+			Stored: s.Stored, Recovered: s.Recovered, Failing: s.Failing, LastError: s.LastError,
 		}
 		for reason, n := range s.Dropped {
 			e.Dropped[queue.Reason(reason).String()] = n

@@ -350,10 +350,20 @@ func (x *exchange) finish(complete bool) {
 // close the connection, which then shows as an error of reading or writing.
 func (x *exchange) fail(phase Phase, err error) error {
 	if ctx := x.req.Context(); ctx.Err() != nil {
+		// net/http's server ends the context of a request whose body is late.
+		if x.up != nil && x.up.ended(uploadGrace) && x.up.err != nil && lateBody(x.up.err) {
+			return x.up.err
+		}
 		return context.Cause(ctx)
 	}
 	if x.up != nil && x.up.ended(0) && x.up.err != nil && (x.up.err.Phase == Body || x.up.err.Timeout()) {
 		return x.up.err
 	}
 	return &Error{Phase: phase, Err: err}
+}
+
+// lateBody says whether err means that the time for the request's body ran out.
+func lateBody(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Phase == Body && e.Timeout()
 }

@@ -28,6 +28,8 @@
 //     is sent again whatever its method.
 //   - A request target with a space, and header names that differ from Host,
 //     Content-Length, Transfer-Encoding or Trailer by case only, are errors.
+//   - An answer with a header whose name is no token, such as "Content-Length ", is
+//     an error.
 //   - An upgrade (101) before the request has left entirely is an error.
 //   - Of a [net/http/httptrace.ClientTrace] only Got1xxResponse is called.
 package http1
@@ -153,7 +155,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // Do sends req and returns its answer as [http.RoundTripper] describes. An error
-// is an [*Error], or the cause of the context's end where that was the reason.
+// is an [*Error], or the cause of the context's end where that was the reason and the
+// body was not late.
 func (t *Transport) Do(req *http.Request, trip *Trip) (*http.Response, error) {
 	trip.Outcome = Outcome{}
 	if req.URL != nil && !ours(req) {
@@ -225,7 +228,7 @@ func (t *Transport) prepare(ctx context.Context, req *http.Request, trip *Trip) 
 	}
 	m, err := newMessage(req, trip)
 	if err != nil {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil && !lateBody(err) {
 			err = context.Cause(ctx)
 		}
 		return nil, "", err

@@ -645,6 +645,31 @@ func TestBodyFaults(t *testing.T) {
 }
 
 // TestStreamBody has the upstream see the head before there is a body.
+// TestLateBody has net/http's server end the context of a request whose body is late: that it was is what is told.
+func TestLateBody(t *testing.T) {
+	late := func(cancel context.CancelFunc) io.Reader {
+		return readerFunc(func([]byte) (int, error) {
+			cancel()
+			return 0, os.ErrDeadlineExceeded
+		})
+	}
+	for name, length := range map[string]int64{"little": 5, "much": 1 << 20, "chunked": -1} {
+		t.Run(name, func(t *testing.T) {
+			checkLeaks(t)
+			u := newUpstream(t, func(_ int, _ net.Conn, br *bufio.Reader) { _, _ = io.Copy(io.Discard, br) })
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			req := newRequest(t, "POST", u.url, late(cancel)).WithContext(ctx)
+			req.ContentLength = length
+			_, err := newTransport(t).RoundTrip(req) //nolint:bodyclose // there is none
+			var fault *Error
+			if !errors.As(err, &fault) || fault.Phase != Body || !fault.Timeout() {
+				t.Errorf("got %v, want a time-out of the body", err)
+			}
+		})
+	}
+}
+
 func TestStreamBody(t *testing.T) {
 	checkLeaks(t)
 	tr := newTransport(t)

@@ -44,7 +44,7 @@ func checkFrames(frames []byte, n, limit int) (kept []byte, tooLarge int, ok boo
 func cutFrames(frames []byte, maxEntries, maxBytes int) (size, n int) {
 	for n < maxEntries && size < len(frames) {
 		next := frameLen(frames[size:])
-		if size+next > maxBytes {
+		if next == 0 || size+next > maxBytes {
 			break
 		}
 		size += next

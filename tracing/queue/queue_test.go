@@ -202,8 +202,12 @@ func TestPostSize(t *testing.T) {
 		{"a post takes all", Settings{MaxCoalescingDelay: time.Hour}, []spans{{n: 5000}}, []int{5000}},
 		{"max_batch_size bounds", Settings{MaxBatchSize: 3, MaxCoalescingDelay: time.Hour}, []spans{{n: 10}}, []int{3, 3, 3}},
 		{"delay 0", Settings{}, []spans{{n: 1}}, []int{1}},
-		{"bytes cause and bound", Settings{PostBytes: 1 << 10, MaxCoalescingDelay: time.Hour},
-			[]spans{{n: 5, size: 500}}, []int{2, 2}},
+		{
+			"bytes cause and bound",
+			Settings{PostBytes: 1 << 10, MaxCoalescingDelay: time.Hour},
+			[]spans{{n: 5, size: 500}},
+			[]int{2, 2},
+		},
 		{"trigger within max_entries", Settings{MaxEntries: 50, MaxCoalescingDelay: time.Hour}, []spans{{n: 50}}, []int{50}},
 	}
 	for _, test := range tests {
@@ -347,29 +351,39 @@ func TestFullQueueDropsTheOldest(t *testing.T) {
 		dropped  Dropped
 	}{
 		{
-			"entries", Settings{MaxEntries: 10, MaxCoalescingDelay: time.Hour},
+			"entries",
+			Settings{MaxEntries: 10, MaxCoalescingDelay: time.Hour},
 			[]spans{{1, 4, 8}, {5, 4, 8}},
-			sequence(1, 8), Dropped{},
+			sequence(1, 8),
+			Dropped{},
 		},
 		{
-			"entries, across traces", Settings{MaxEntries: 10, MaxBatchSize: 1000, MaxCoalescingDelay: time.Hour},
+			"entries, across traces",
+			Settings{MaxEntries: 10, MaxBatchSize: 1000, MaxCoalescingDelay: time.Hour},
 			[]spans{{1, 7, 8}, {8, 7, 300}, {15, 1, 8}},
-			sequence(6, 10), Dropped{QueueFull: 5},
+			sequence(6, 10),
+			Dropped{QueueFull: 5},
 		},
 		{
-			"a trace larger than the queue", Settings{MaxEntries: 10, MaxBatchSize: 1000, MaxCoalescingDelay: time.Hour},
+			"a trace larger than the queue",
+			Settings{MaxEntries: 10, MaxBatchSize: 1000, MaxCoalescingDelay: time.Hour},
 			[]spans{{1, 25, 8}},
-			sequence(16, 10), Dropped{QueueFull: 15},
+			sequence(16, 10),
+			Dropped{QueueFull: 15},
 		},
 		{
-			"bytes", Settings{MaxBytes: 1000, MaxCoalescingDelay: time.Hour}, // a frame takes 103 bytes
+			"bytes",
+			Settings{MaxBytes: 1000, MaxCoalescingDelay: time.Hour}, // a frame takes 103 bytes
 			[]spans{{1, 5, 101}, {6, 6, 101}},
-			sequence(3, 9), Dropped{QueueFull: 2},
+			sequence(3, 9),
+			Dropped{QueueFull: 2},
 		},
 		{
-			"too large", Settings{PostBytes: 1000, MaxCoalescingDelay: time.Hour},
+			"too large",
+			Settings{PostBytes: 1000, MaxCoalescingDelay: time.Hour},
 			[]spans{{1, 2, 8}, {3, 1, 2000}, {4, 1, 8}},
-			[]int{1, 2, 4}, Dropped{TooLarge: 1},
+			[]int{1, 2, 4},
+			Dropped{TooLarge: 1},
 		},
 	}
 	for _, test := range tests {

@@ -65,7 +65,7 @@ func checksum(parts ...[]byte) (sum uint32) {
 
 var (
 	errBusy    = errors.New("segment belongs to another") // or is gone
-	errDamaged = errors.New("segment has no whole header")
+	errDamaged = errors.New("segment makes no sense")
 )
 
 // createSegment makes a file that must not exist.
@@ -99,8 +99,8 @@ func (s *segment) begin() error {
 	return nil
 }
 
-// openSegment takes over a file that was left behind. errBusy: it was not. errDamaged: there is nothing in it to use.
-// damaged is the number of bytes at its end that are no whole record.
+// openSegment takes over a file that was left behind. errBusy: it was not. errDamaged: there was nothing in it to use and
+// it is deleted. damaged is the number of bytes at its end that are no whole record.
 func openSegment(path string) (s *segment, damaged int64, err error) {
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -114,6 +114,9 @@ func openSegment(path string) (s *segment, damaged int64, err error) {
 		damaged, err = s.recover()
 	}
 	if err != nil {
+		if errors.Is(err, errDamaged) {
+			_ = os.Remove(path) // as long as it is locked; otherwise it comes up again
+		}
 		file.Close()
 		return nil, 0, err
 	}
@@ -165,7 +168,6 @@ func (s *segment) recover() (damaged int64, err error) {
 	}
 	first := int64(segmentHeader) + length
 
-	s.size = end
 	for s.size = first; ; {
 		r, err := s.readRecord(s.size, end)
 		if err != nil {
@@ -190,7 +192,10 @@ func (s *segment) recover() (damaged int64, err error) {
 		if run == nil {
 			break
 		}
-		_, n := cutFrames(run, math.MaxInt, math.MaxInt)
+		size, n := cutFrames(run, math.MaxInt, math.MaxInt)
+		if size < len(run) {
+			return 0, errDamaged // what is said to be answered for ends within a frame
+		}
 		s.unread += n
 		s.bytes += int64(len(run))
 		s.skip(len(run))

@@ -188,8 +188,7 @@ func (d *spool) adopt() (n int, size int64) {
 			continue
 		}
 		if errors.Is(err, errDamaged) {
-			d.log.Warn("storage file is damaged and is deleted", "file", path)
-			_ = os.Remove(path)
+			d.log.Warn("storage file was damaged and is deleted", "file", path)
 			continue
 		}
 		if err != nil {

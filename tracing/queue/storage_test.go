@@ -355,6 +355,29 @@ func TestStorageIsShared(t *testing.T) {
 	})
 }
 
+// A file of no use is deleted, what is not ours is left alone, and neither is in the way.
+func TestStorageWithOtherFiles(t *testing.T) {
+	folder := t.TempDir()
+	for name, content := range map[string]string{
+		"empty" + segmentSuffix: "", "junk" + segmentSuffix: strings.Repeat("junk", 1000), "notes.txt": "mine",
+	} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		q, end := run(t, onDisk(folder), &receiver{})
+		q.Append(spans{n: 10})
+		pass(2 * time.Second)
+		if got := end(time.Second); got.Delivered != 10 || got.Created != 10 {
+			t.Errorf("%+v", got)
+		}
+	})
+	if diff := cmp.Diff([]string{filepath.Join(folder, "notes.txt")}, files(t, folder)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 type headed struct {
 	receiver
 	heads []string

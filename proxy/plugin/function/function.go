@@ -44,8 +44,12 @@ type Options struct {
 	Trusted            func(netip.Addr) bool // of kong.ip.is_trusted; nil trusts nobody
 	Time               time.Duration         // budget of one run of a chunk; 0: 100 ms
 	Memory             int64                 // likewise, in bytes; 0: 32 MiB
-	BodyBuffer         int64                 // bytes of a request's body that kong.request.get_raw_body gives without being asked for more; 0: as much as the memory budget allows
-	Client             *http.Client          // of resty.http; nil: its requests fail
+
+	// BodyBuffer is how many bytes of a request's body kong.request.get_raw_body gives without being asked for more
+	// (client_body_buffer_size); 0: as many as the memory budget allows.
+	BodyBuffer int64
+
+	Client *http.Client // of resty.http; nil: its requests fail
 
 	observe func(plugin string, p phase, values []lua.LValue, err error) // for tests: what a chunk's body returned
 }

@@ -64,8 +64,8 @@ func newLibrary(w *worker) library {
 		L.Push(lua.LNumber(0))
 		return 3
 	}))
-	strings := set(L.NewTable(), stringFunctions)
-	lib.base.RawSetString("string", strings)
+	text := set(L.NewTable(), stringFunctions)
+	lib.base.RawSetString("string", text)
 	lib.base.RawSetString("table", set(L.NewTable(), tableFunctions))
 	lib.base.RawSetString("math", mathLibrary(L))
 	lib.base.RawSetString("os", set(L.NewTable(), osFunctions))
@@ -74,7 +74,7 @@ func newLibrary(w *worker) library {
 	lib.base.RawSetString("coroutine", coroutineLibrary(L))
 	lib.base.RawSetString("jit", jitLibrary(L))
 	meta := L.NewTable()
-	meta.RawSetString("__index", strings)
+	meta.RawSetString("__index", text)
 	L.SetMetatable(lua.LString(""), meta)
 	lib.emptyArray = L.NewTable()
 	lib.spanMeta = L.NewTable()
@@ -153,7 +153,7 @@ func concatMeta(L *lua.LState, n int) lua.LValue {
 			r := runOf(L)
 			if frame, ok := L.GetStack(1); ok {
 				if _, err := L.GetInfo("Sl", frame, lua.LNil); err == nil {
-					if known := r.worker.names[frame.Source]; known != nil {
+					if known := r.namesOf(frame.Source); known != nil {
 						name = operandName(known.math[frame.CurrentLine], kind)
 					}
 				}

@@ -24,11 +24,24 @@ func (r *run) translate(message string) string {
 	}
 	line, _ := strconv.Atoi(at[2])
 	text := message[len(at[0]):]
-	known := r.worker.names[at[1]]
+	known := r.namesOf(at[1])
 	if known == nil {
 		return message
 	}
 	return at[0] + r.reword(known, line, text)
+}
+
+// namesOf gives the names of a chunk by its own name: of the running one, else of any that is called so.
+func (r *run) namesOf(chunk string) *names {
+	if own := r.ready.chunk; own.name == chunk {
+		return own.names
+	}
+	for other := range r.worker.ready {
+		if other.name == chunk {
+			return other.names
+		}
+	}
+	return nil
 }
 
 func (r *run) reword(known *names, line int, text string) string {

@@ -55,12 +55,12 @@ type worker struct {
 	threads []*lua.LState
 	lib     library
 	ready   map[*chunk]*ready
-	names   map[string]*names // by chunk name
-	common  *lua.LTable       // the globals of all chunks where scripts are trusted
+	common  *lua.LTable // the globals of all chunks where scripts are trusted
 }
 
 // ready is a chunk in a worker: with its globals, and what its first run returned.
 type ready struct {
+	chunk   *chunk
 	env     *lua.LTable
 	body    *lua.LFunction
 	kept    *lua.LFunction // what the body returned: from then on it runs in the body's place
@@ -76,7 +76,7 @@ func (w *worker) open() {
 		CallStackSize: callDepth, RegistrySize: registrySize, RegistryMaxSize: registryMax, RegistryGrowStep: 1 << 8,
 		SkipOpenLibs: true, MinimizeStackMemory: true,
 	})
-	w.ready, w.names = map[*chunk]*ready{}, map[string]*names{}
+	w.ready = map[*chunk]*ready{}
 	w.lib = newLibrary(w)
 }
 
@@ -94,8 +94,8 @@ func (w *worker) prepare(c *chunk) *ready {
 	w.main.Call(2, 1)
 	body := w.main.Get(-1).(*lua.LFunction)
 	w.main.SetTop(0)
-	p := &ready{env: env, body: body}
-	w.ready[c], w.names[c.name] = p, c.names
+	p := &ready{chunk: c, env: env, body: body}
+	w.ready[c] = p
 	return p
 }
 
@@ -230,11 +230,7 @@ func (r *run) call(f *lua.LFunction) (values []lua.LValue, err error) {
 		return nil, nil
 	case r.why != nil:
 		if r.why == errMemory {
-			for c, p := range w.ready { // its globals may be what fills the memory
-				if p == r.ready {
-					delete(w.ready, c)
-				}
-			}
+			delete(w.ready, r.ready.chunk) // its globals may be what fills the memory
 			if w.common != nil {
 				w.common = nil
 				clear(w.ready)

@@ -2,9 +2,11 @@ package opentelemetry
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -231,6 +233,37 @@ func TestExporterEndsWithItsAccount(t *testing.T) {
 	e.Close(t.Context())
 	got := e.Stats()
 	if len(got) != 1 || got[0].ID != "retired" || got[0].Delivered != 1 {
+		t.Errorf("at the end: %+v", got)
+	}
+}
+
+// TestCloseIsInTime: an exporter that a reload has retired does not hold the end up.
+func TestCloseIsInTime(t *testing.T) {
+	receiver := collector.Start(t)
+	receiver.Behave(collector.Hang())
+	e := NewExporters(slog.New(slog.DiscardHandler))
+	for _, x := range []string{"retired", "active"} {
+		c := checked(t, `{"traces_endpoint": "`+receiver.URL()+x+`"}`)
+		x, err := e.acquire(c.client(Defaults{}), c.queue())
+		if err != nil {
+			t.Fatal(err)
+		}
+		trace := tracing.NewTracer(tracing.All, 1).Start(time.Now())
+		trace.StartSpan("kong", tracing.KindServer, tracing.Span{}).End()
+		x.queue.Append(otlp.Frames{Trace: trace})
+		if strings.HasSuffix(x.endpoint, "retired") {
+			x.release()
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	e.Close(ctx)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("Close took %v of 300ms", took)
+	}
+	got := e.Stats()
+	if len(got) != 1 || got[0].Created != 2 || got[0].Dropped[queue.Shutdown] != 2 {
 		t.Errorf("at the end: %+v", got)
 	}
 }

@@ -35,6 +35,8 @@ type Exporters struct {
 	ending  map[*exporter]struct{} // no longer active, not yet ended
 	retired Stats                  // of exporters that have ended
 	closing chan struct{}          // closed by Close
+	life    context.Context        // ends with the time that Close has
+	end     context.CancelFunc
 	closed  bool
 	swept   bool // old files were looked for
 	made    int  // exporters so far
@@ -43,10 +45,12 @@ type Exporters struct {
 
 // NewExporters makes an empty set. Close ends it.
 func NewExporters(log *slog.Logger) *Exporters {
-	return &Exporters{
+	e := &Exporters{
 		log: log, active: map[string]*exporter{}, ending: map[*exporter]struct{}{}, retired: Stats{ID: "retired"},
 		closing: make(chan struct{}),
 	}
+	e.life, e.end = context.WithCancel(context.Background())
+	return e
 }
 
 // exporter is a queue with its client.
@@ -123,7 +127,7 @@ func (x *exporter) release() {
 	delete(e.active, x.key)
 	e.ending[x] = struct{}{}
 	e.running.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), retireTime)
+		ctx, cancel := context.WithTimeout(e.life, retireTime)
 		defer cancel()
 		if x.stored {
 			x.settle(ctx)
@@ -199,12 +203,14 @@ func (e *Exporters) Close(ctx context.Context) {
 		e.ending[x] = struct{}{}
 	}
 	e.mu.Unlock()
+	defer context.AfterFunc(ctx, e.end)() // those that end already have no more time than the others
 	var each sync.WaitGroup
 	for _, x := range closing {
 		each.Go(func() { x.close(ctx) })
 	}
 	each.Wait()
 	e.running.Wait()
+	e.end()
 }
 
 // Stats lists the exporters by endpoint; what those that have ended had counted comes last, if there was any.

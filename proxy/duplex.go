@@ -1,0 +1,54 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync/atomic"
+)
+
+var errAnswered = errors.New("the answer is complete")
+
+// duplex is the body of an HTTP/1 request that is sent upstream as it comes, so that the answer may begin before its
+// end. By default net/http's server eats what is left of a body when an answer begins, under the upload's nose; in
+// full duplex it does not, but then nobody makes sure that what is left is not read as the next request. So the
+// connection ends with such an answer, and reading ends with it too: the server then waits for the client to take the
+// answer before it closes.
+//
+// It belongs to the upload as well, which may outlive the request.
+type duplex struct {
+	io.ReadCloser
+	ended, stopped atomic.Bool
+}
+
+// openDuplex lets a streamed HTTP/1 body be read while the answer is written.
+func (x *exchange) openDuplex() {
+	if x.r.ProtoMajor != 1 || x.r.ContentLength == 0 || x.sent != nil {
+		return
+	}
+	if http.NewResponseController(x.w).EnableFullDuplex() != nil {
+		return // no server of net/http
+	}
+	x.upload = &duplex{ReadCloser: x.r.Body}
+	x.r.Body = x.upload
+}
+
+func (d *duplex) Read(p []byte) (int, error) {
+	if d.stopped.Load() {
+		return 0, errAnswered
+	}
+	n, err := d.ReadCloser.Read(p)
+	if err == io.EOF { //nolint:errorlint // a Reader returns it bare
+		d.ended.Store(true)
+	}
+	return n, err
+}
+
+// open reports whether more of the body is to come.
+func (d *duplex) open() bool { return d != nil && !d.ended.Load() }
+
+func (d *duplex) stop() {
+	if d != nil {
+		d.stopped.Store(true)
+	}
+}

@@ -1,0 +1,181 @@
+package function_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sidekong/configs"
+	"sidekong/configs/entity"
+	"sidekong/proxy"
+	"sidekong/proxy/dns"
+	"sidekong/proxy/plugin"
+	"sidekong/proxy/plugin/function"
+	"sidekong/tracing"
+)
+
+// gateway starts a real gateway in front of a backend with a kong.yaml whose plugins are given.
+func gateway(t *testing.T, options function.Options, kinds tracing.Instrumentation, backend http.HandlerFunc, plugins string) string {
+	t.Helper()
+	upstream := httptest.NewServer(backend)
+	t.Cleanup(upstream.Close)
+	registry := plugin.NewRegistry(function.Define(options)...)
+	resolver, err := dns.New(dns.DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := proxy.New(proxy.Options{
+		Tracer: tracing.NewTracer(kinds, 1), Registry: registry, Resolver: resolver, Logger: slog.New(slog.DiscardHandler),
+		Conventions: proxy.KongConventions, Keepalive: proxy.Keepalive{PoolSize: 16, IdleTimeout: time.Minute},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot, _, err := configs.Loader{Schemas: entity.NewSchemas(registry.Configs())}.Load(t.Context(), configs.Text("test", `
+_format_version: "3.0"
+services:
+- name: backend
+  url: `+upstream.URL+`
+  routes:
+  - paths: [/]
+plugins:
+`+plugins))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Apply(snapshot); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(g)
+	server.Config.ConnContext = g.ConnContext
+	server.Start()
+	t.Cleanup(func() { server.Close(); g.Close() })
+	return server.URL
+}
+
+// fetch sends a request and reads its answer whole. It may run on any goroutine.
+func fetch(t *testing.T, method, url, body string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Error(err)
+		return &http.Response{}, ""
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Error(err)
+		return &http.Response{}, ""
+	}
+	defer res.Body.Close()
+	content, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	return res, string(content)
+}
+
+// Scripts act on real requests: what goes up, what comes back, an early answer, an error.
+func TestGateway(t *testing.T) {
+	url := gateway(t, function.Options{}, tracing.All, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.Header().Set("X-Method", r.Method)
+		fmt.Fprintf(w, "%s|%s", r.Header.Get("X-Up"), body)
+	}, `
+- name: pre-function
+  config:
+    access:
+    - |
+      if kong.request.get_path() == "/exit" then kong.response.exit(402, {n = 1}, {["X-E"] = "e"}) end
+      if kong.request.get_path() == "/error" then error("on purpose") end
+      kong.service.request.set_header("X-Up", kong.request.get_query_arg("q") .. #kong.request.get_raw_body())
+    header_filter:
+    - kong.response.set_header("X-Source", kong.response.get_source()) kong.response.clear_header("Content-Length")
+    body_filter:
+    - if ngx.arg[1] and not ngx.arg[2] then ngx.arg[1] = ngx.arg[1]:upper() end
+`)
+	res, body := fetch(t, "POST", url+"/x?q=v", "sent")
+	if got, want := fmt.Sprint(res.StatusCode, res.Header.Get("X-Method"), res.Header.Get("X-Source"), body), "200POSTserviceV4|SENT"; got != want {
+		t.Errorf("proxied: got %s, want %s", got, want)
+	}
+	res, body = fetch(t, "GET", url+"/exit", "")
+	if got, want := fmt.Sprint(res.StatusCode, res.Header.Get("X-E"), res.Header.Get("X-Source"), body), `402eexit{"N":1}`; got != want {
+		t.Errorf("exit: got %s, want %s", got, want)
+	}
+	res, body = fetch(t, "GET", url+"/error", "")
+	if got, want := fmt.Sprint(res.StatusCode, res.Header.Get("X-Source")), "500error"; got != want || !strings.Contains(strings.ToLower(body), "an unexpected error occurred") {
+		t.Errorf("error: got %s %s, want %s", got, body, want)
+	}
+}
+
+// A body that streams keeps streaming through a body filter.
+func TestGatewayStreams(t *testing.T) {
+	next := make(chan struct{})
+	url := gateway(t, function.Options{}, tracing.Off, func(w http.ResponseWriter, _ *http.Request) {
+		for i := range 3 {
+			fmt.Fprintf(w, "line %d\n", i)
+			w.(http.Flusher).Flush()
+			<-next
+		}
+	}, `
+- name: post-function
+  config:
+    body_filter: ["ngx.arg[1] = ngx.arg[1]:gsub('line', 'piece')"]
+`)
+	res, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	lines := bufio.NewReader(res.Body)
+	for i := range 3 {
+		line, err := lines.ReadString('\n')
+		if want := fmt.Sprintf("piece %d\n", i); err != nil || line != want {
+			t.Fatalf("got %q, error %v, want %q", line, err, want)
+		}
+		next <- struct{}{}
+	}
+}
+
+// Many requests at once, some of which are stopped: each gets its own answer.
+func TestGatewayTogether(t *testing.T) {
+	url := gateway(t, function.Options{Time: 20 * time.Millisecond}, tracing.All, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.Header.Get("X-Id"))
+	}, `
+- name: pre-function
+  config:
+    access:
+    - |
+      local id = kong.request.get_query_arg("id")
+      if tonumber(id) % 20 == 0 then while true do end end
+      kong.ctx.plugin.id = id
+      kong.service.request.set_header("X-Id", id)
+      kong.tracing.active_span():set_attribute("id", id)
+    header_filter: ['kong.response.set_header("X-Id", kong.ctx.plugin.id or "none")']
+`)
+	var wait sync.WaitGroup
+	for worker := range 6 {
+		wait.Go(func() {
+			for n := range 30 {
+				id := fmt.Sprint(worker*1000 + n)
+				res, body := fetch(t, "GET", url+"/?id="+id, "")
+				if n%20 == 0 {
+					if res.StatusCode != 500 {
+						t.Errorf("request %s: got status %d, want 500", id, res.StatusCode)
+					}
+					continue
+				}
+				if res.StatusCode != 200 || body != id || res.Header.Get("X-Id") != id {
+					t.Errorf("request %s: got %d, %q, %q", id, res.StatusCode, body, res.Header.Get("X-Id"))
+				}
+			}
+		})
+	}
+	wait.Wait()
+}
