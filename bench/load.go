@@ -95,7 +95,12 @@ func (l load) run(ctx context.Context, address string) (result, error) {
 	r := result{elapsed: time.Since(start), latencies: slices.Concat(each...)}
 	r.requests = len(r.latencies)
 	slices.Sort(r.latencies)
-	return r, errors.Join(ctx.Err(), errors.Join(errs...))
+	for _, err := range errs {
+		if err != nil {
+			return r, err // the others have the same to say
+		}
+	}
+	return r, ctx.Err()
 }
 
 // client is one connection.

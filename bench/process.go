@@ -42,21 +42,20 @@ func (p *process) wait() {
 	close(p.ended)
 }
 
-// await waits until something listens on address.
+// await waits until requests to address are answered as they should be.
 func (p *process) await(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute) // Traefik under valgrind
 	defer cancel()
-	dialer := net.Dialer{Timeout: time.Second}
 	for {
-		conn, err := dialer.DialContext(ctx, "tcp", address)
+		_, err := load{connections: 1, requests: 1}.run(ctx, address)
 		if err == nil {
-			return conn.Close()
+			return nil
 		}
 		select {
 		case <-p.ended:
 			return fmt.Errorf("%s ended (%w): %s", p.cmd.Args[0], p.err, tail(p.output.String()))
 		case <-ctx.Done():
-			return ctx.Err()
+			return fmt.Errorf("%s is not ready: %w", p.cmd.Args[0], err)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
