@@ -157,7 +157,7 @@ func (b *bench) round(ctx context.Context, r *row, program string) error {
 	least(&r.medianRate, steady.quantile(0.5))
 	least(&r.tailRate, steady.quantile(0.99))
 	r.peak = max(r.peak, end.peak)
-	r.requests += 1 + int64(warm.requests + full.requests + one.requests + steady.requests)
+	r.requests += 1 + int64(warm.requests+full.requests+one.requests+steady.requests)
 	r.spans += after.Spans - before.Spans
 	r.bytes += after.Bytes - before.Bytes
 	return nil

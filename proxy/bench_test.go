@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -21,14 +22,22 @@ import (
 )
 
 // BenchmarkRequest is a GET of 1 KiB over loopback and kept connections, through a bare ReverseProxy with a tuned
-// Transport and through the gateway with tracing off, unsampled and sampled. Client and backend are part of it, alike
-// in each.
+// Transport and through the gateway with tracing off, unsampled and sampled, and sampled and balanced over 100 targets
+// with health checks. Client and backend are part of it, alike in each.
 func BenchmarkRequest(b *testing.B) {
 	body := strings.Repeat("x", 1024)
-	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	backend := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, body)
 	}))
+	every, err := net.Listen("tcp4", "0.0.0.0:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	backend.Listener.Close()
+	backend.Listener = every
+	backend.Start()
 	defer backend.Close()
+	backend.URL = fmt.Sprintf("http://127.0.0.1:%d", every.Addr().(*net.TCPAddr).Port)
 	sink := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 	}))
@@ -42,14 +51,16 @@ func BenchmarkRequest(b *testing.B) {
 		}))
 	})
 	for _, c := range []struct {
-		name  string
-		kinds tracing.Instrumentation
-		rate  float64
-	}{{"off", tracing.Off, 1}, {"unsampled", tracing.All, 0}, {"all", tracing.All, 1}} {
+		name    string
+		kinds   tracing.Instrumentation
+		rate    float64
+		targets int // of an upstream with health checks; 0: none
+	}{{"off", tracing.Off, 1, 0}, {"unsampled", tracing.All, 0, 0}, {"all", tracing.All, 1, 0}, {"balanced", tracing.All, 1, 100}} {
 		b.Run(c.name, func(b *testing.B) {
 			exporters := opentelemetry.NewExporters(slog.New(slog.DiscardHandler))
 			defer exporters.Close(b.Context())
-			g := benchGateway(b, exporters, c.kinds, c.rate, backend.URL, sink.URL)
+			g := benchGateway(b, exporters, c.kinds, c.rate, backend.URL, sink.URL, c.targets)
+			defer g.Close()
 			server := httptest.NewUnstartedServer(g)
 			server.Config.ConnContext = g.ConnContext
 			server.Start()
@@ -58,7 +69,14 @@ func BenchmarkRequest(b *testing.B) {
 	}
 }
 
-func benchGateway(b *testing.B, exporters *opentelemetry.Exporters, kinds tracing.Instrumentation, rate float64, backend, sink string) *proxy.Gateway {
+// checks are passive and active ones, on everything that an answer can tell.
+const checks = `  algorithm: round-robin
+  healthchecks:
+    passive: {healthy: {successes: 2, http_statuses: [200]}, unhealthy: {http_failures: 3, tcp_failures: 3, timeouts: 3, http_statuses: [500]}}
+    active: {http_path: /probe, healthy: {interval: 10, successes: 2}, unhealthy: {interval: 10, http_failures: 3}}
+`
+
+func benchGateway(b *testing.B, exporters *opentelemetry.Exporters, kinds tracing.Instrumentation, rate float64, backend, sink string, targets int) *proxy.Gateway {
 	b.Helper()
 	registry := plugin.NewRegistry(opentelemetry.Define(exporters, opentelemetry.Defaults{}))
 	resolver, err := dns.New(dns.DefaultConfig())
@@ -73,9 +91,19 @@ func benchGateway(b *testing.B, exporters *opentelemetry.Exporters, kinds tracin
 	if err != nil {
 		b.Fatal(err)
 	}
+	upstreams := ""
+	if targets > 0 {
+		// All targets are the one backend, by the many addresses of loopback.
+		_, port, _ := net.SplitHostPort(strings.TrimPrefix(backend, "http://"))
+		upstreams = "upstreams:\n- name: pool\n" + checks + "  targets:\n"
+		for i := range targets {
+			upstreams += fmt.Sprintf("  - target: 127.0.1.%d:%s\n", i+1, port)
+		}
+		backend = "http://pool"
+	}
 	snapshot, _, err := configs.Loader{Schemas: entity.NewSchemas(registry.Configs())}.Load(b.Context(), configs.Text("bench", `
 _format_version: "3.0"
-services:
+`+upstreams+`services:
 - name: backend
   url: `+backend+`
   routes:

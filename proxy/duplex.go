@@ -4,8 +4,14 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
+	"time"
 )
+
+// stopGrace is how long the end of a request waits for a read of its body that is under way. Where the client goes on
+// sending it takes no time; where it is silent, there is nothing that closing could make it lose.
+const stopGrace = 20 * time.Millisecond
 
 var errAnswered = errors.New("the answer is complete")
 
@@ -15,9 +21,10 @@ var errAnswered = errors.New("the answer is complete")
 // connection ends with such an answer, and reading ends with it too: the server then waits for the client to take the
 // answer before it closes.
 //
-// It belongs to the upload as well, which may outlive the request.
+// It belongs to the upload as well, which may outlive the request. See docs/decisions/0009-full-duplex.md.
 type duplex struct {
 	io.ReadCloser
+	reading        sync.Mutex
 	ended, stopped atomic.Bool
 }
 
@@ -34,6 +41,8 @@ func (x *exchange) openDuplex() {
 }
 
 func (d *duplex) Read(p []byte) (int, error) {
+	d.reading.Lock()
+	defer d.reading.Unlock()
 	if d.stopped.Load() {
 		return 0, errAnswered
 	}
@@ -47,8 +56,17 @@ func (d *duplex) Read(p []byte) (int, error) {
 // open reports whether more of the body is to come.
 func (d *duplex) open() bool { return d != nil && !d.ended.Load() }
 
+// stop ends reading. A read that net/http's server has to interrupt would leave it believing that the connection can
+// be closed at once.
 func (d *duplex) stop() {
-	if d != nil {
-		d.stopped.Store(true)
+	if !d.open() {
+		return
+	}
+	d.stopped.Store(true)
+	for end := time.Now().Add(stopGrace); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if d.reading.TryLock() {
+			d.reading.Unlock()
+			return
+		}
 	}
 }

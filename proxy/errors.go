@@ -16,6 +16,7 @@ const (
 	msgNoPeer         = "failure to get a peer from the ring-balancer"
 	msgNameResolution = "name resolution failed"
 	msgUnexpected     = "An unexpected error occurred"
+	msgSlowBody       = "Request timeout"
 	msgTooLarge       = "Payload too large"
 	msgBadGateway     = "An invalid response was received from the upstream server"
 	msgTimeout        = "The upstream server is timing out"

@@ -348,6 +348,14 @@ func (g *Gateway) clientOf(r *http.Request, p *peer) netip.Addr {
 	if !p.trusted || g.options.RealIPHeader == "" {
 		return p.addr.Addr()
 	}
+	if g.options.RealIPHeader == proxyProtocol {
+		if p.proxied != nil {
+			if client, ok := p.proxied.ProxiedAddr(); ok {
+				return client.Addr()
+			}
+		}
+		return p.addr.Addr()
+	}
 	values := r.Header[g.options.RealIPHeader]
 	client := p.addr.Addr()
 	for i := len(values) - 1; i >= 0; i-- {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"mime"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -52,7 +53,7 @@ func (x *exchange) forward() {
 		return
 	}
 	x.openDuplex()
-	defer func(d *duplex) { d.stop() }(x.upload)
+	defer x.upload.stop()
 	x.proxy.ServeHTTP(x.w, x.r)
 }
 
@@ -316,7 +317,7 @@ func (x *exchange) modifyResponse(res *http.Response) error {
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		return nil // the connection is handed over; its end is the handler's
 	}
-	x.body = responseBody{x: x, source: res.Body}
+	x.body = responseBody{x: x, source: res.Body, streamed: streamed(res)}
 	res.Body = &x.body
 	return nil
 }
@@ -324,7 +325,7 @@ func (x *exchange) modifyResponse(res *http.Response) error {
 // handleError answers when there is no answer from upstream.
 func (x *exchange) handleError(_ http.ResponseWriter, r *http.Request, err error) {
 	x.fault = err
-	if r.Context().Err() != nil || clientGone(err) {
+	if (r.Context().Err() != nil || clientGone(err)) && !lateBody(err) {
 		x.status = statusClientClosed
 		panic(http.ErrAbortHandler)
 	}
@@ -343,6 +344,12 @@ func clientGone(err error) bool {
 		(errors.Is(err, io.ErrUnexpectedEOF) || errors.As(fault.Err, &network))
 }
 
+// lateBody reports whether the client did not send the request's body in time. net/http ends the request's context then.
+func lateBody(err error) bool {
+	var fault *http1.Error
+	return errors.As(err, &fault) && fault.Phase == http1.Body && fault.Timeout()
+}
+
 // classify says which status and message an error means.
 func classify(err error) *failure {
 	var known *failure
@@ -352,6 +359,9 @@ func classify(err error) *failure {
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		return &failure{status: http.StatusRequestEntityTooLarge, message: msgTooLarge, cause: err}
+	}
+	if lateBody(err) {
+		return &failure{status: http.StatusRequestTimeout, message: msgSlowBody, cause: err}
 	}
 	var fault *http1.Error
 	if errors.As(err, &fault) && fault.Phase == http1.Body {
@@ -371,6 +381,14 @@ type responseBody struct {
 	held   []byte // what the plugins made of the last piece and did not fit
 	err    error  // what comes after held
 	ended  bool
+
+	streamed bool // ReverseProxy flushes it after each write
+}
+
+// streamed reports whether ReverseProxy flushes an answer as it comes. httputil: (*ReverseProxy).flushInterval
+func streamed(res *http.Response) bool {
+	media, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	return res.ContentLength < 0 || media == "text/event-stream"
 }
 
 func (b *responseBody) Read(p []byte) (n int, err error) {
@@ -431,7 +449,11 @@ func (x *exchange) bodyFailed(err error) {
 		x.try.RecordError(err.Error())
 		x.try.SetStatus(tracing.StatusError, "")
 	}
-	_ = http.NewResponseController(x.w).Flush()
+	// ReverseProxy flushes a streamed answer itself, the first time on a goroutine of its own: a second flush at the
+	// same time would write the head twice.
+	if !x.body.streamed {
+		_ = http.NewResponseController(x.w).Flush()
+	}
 }
 
 // endBody ends what lasts as long as the answer's body.

@@ -9,6 +9,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"net/netip"
@@ -118,11 +119,25 @@ type peer struct {
 	text    string         // its address
 	local   int            // port of the listener
 	trusted bool
+	proxied proxied // what a PROXY header said; nil: no listener for such
 }
+
+// proxied is a connection that began with a PROXY header. Its own addresses are those of the connection itself.
+type proxied interface {
+	// ProxiedAddr is the client that a trusted peer names. It may wait for the header.
+	ProxiedAddr() (netip.AddrPort, bool)
+}
+
+// proxyProtocol is the Options.RealIPHeader that stands for the PROXY header. nginx: real_ip_header
+const proxyProtocol = "Proxy_protocol"
 
 // ConnContext is for http.Server.ConnContext: what is the same for all requests of a connection is worked out once.
 func (g *Gateway) ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	p := g.newPeer(addrPort(conn.RemoteAddr()), int(addrPort(conn.LocalAddr()).Port()))
+	if encrypted, ok := conn.(*tls.Conn); ok {
+		conn = encrypted.NetConn()
+	}
+	p.proxied, _ = conn.(proxied)
 	return context.WithValue(ctx, connKey{}, p)
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // interim tells of a request that is still under way when Options.LongRequest is over, by a span of its own below the
-// root, which itself is exported at its end only. See docs/decisions/0008-interim-reports.md.
+// root, which itself is exported at its end only. See docs/decisions/0010-interim-reports.md.
 //
 // The report is complete but for its end before the timer starts. From then on it is the timer's, so that the
 // request's own trace stays with the request's goroutine.

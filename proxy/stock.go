@@ -189,8 +189,10 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Close cancels first: over HTTP/2 the transport's own Close waits for the request's body, which may never end where the
+// answer came early.
 func (b *timedBody) Close() error {
-	defer b.cancel()
+	b.cancel()
 	return b.ReadCloser.Close()
 }
 

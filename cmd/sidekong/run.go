@@ -341,6 +341,7 @@ func (a *app) run(ctx context.Context, listening func(proxy []net.Addr)) error {
 	if err != nil {
 		return err
 	}
+	proxyTLS = preferring(a.gateway.Certificate, proxyTLS)
 	statusTLS, err := serverTLSFor(s.StatusListen, s.StatusSSL, s, a.logger)
 	if err != nil {
 		return err
@@ -350,7 +351,7 @@ func (a *app) run(ctx context.Context, listening func(proxy []net.Addr)) error {
 	var addresses []net.Addr
 	group, groupCtx := errgroup.WithContext(ctx)
 	listen := func(l settings.Listener, srv *http.Server, counts *connections) (net.Addr, error) {
-		listener, err := open(ctx, l, counts)
+		listener, err := open(ctx, l, counts, s.TrustedIPs...)
 		if err != nil {
 			return nil, err
 		}

@@ -114,7 +114,7 @@ func (w *closingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func slack(timeout time.Duration) time.Duration { return timeout / 16 }
 
 // deadlineBody is a request's body over HTTP/1. Reading it fails with os.ErrDeadlineExceeded when nothing comes for
-// timeout, or up to a sixteenth longer.
+// timeout, or up to a sixteenth longer. At the body's end net/http lifts the deadline, to wait for the client to leave.
 type deadlineBody struct {
 	io.ReadCloser
 	control *http.ResponseController
@@ -127,20 +127,7 @@ type deadlineBody struct {
 
 func (b *deadlineBody) Read(p []byte) (int, error) {
 	b.renew()
-	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF { //nolint:errorlint // a Reader returns it bare
-		// From here net/http waits for the client to leave, which is not to be taken for a slow body.
-		b.clear()
-	}
-	return n, err
-}
-
-func (b *deadlineBody) clear() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.left {
-		_ = b.control.SetReadDeadline(time.Time{})
-	}
+	return b.ReadCloser.Read(p)
 }
 
 // leave keeps a transport that still reads from touching the connection after the handler.

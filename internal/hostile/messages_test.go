@@ -119,6 +119,10 @@ func (w *witness) of(client string) []*message {
 	return w.seen[client]
 }
 
+// quiet is how long a connection has to be silent for its client to end it. It has to be longer than an answer takes,
+// because a request whose client has gone is not answered.
+const quiet = 500 * time.Millisecond
+
 // converse sends bytes from an address of their own, one for each n, and gives what comes back until the other side
 // closes. When it has been quiet for a while, it is told that nothing more comes.
 func converse(address string, n int, raw []byte) (client string, answer []byte, err error) {
@@ -133,14 +137,14 @@ func converse(address string, n int, raw []byte) (client string, answer []byte, 
 		return "", nil, err
 	}
 	buf := make([]byte, 16<<10)
-	_ = conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	_ = conn.SetReadDeadline(time.Now().Add(quiet))
 	for halfClosed := false; ; {
 		n, err := conn.Read(buf)
 		answer = append(answer, buf[:n]...)
 		var timeout net.Error
 		switch {
 		case err == nil:
-			_ = conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+			_ = conn.SetReadDeadline(time.Now().Add(quiet))
 		case errors.As(err, &timeout) && timeout.Timeout() && !halfClosed:
 			halfClosed = true
 			_ = conn.(*net.TCPConn).CloseWrite()
@@ -248,7 +252,7 @@ func TestMessages(t *testing.T) {
 			w := startWitness(t)
 			p := mode.start(t, "http://"+w.listener.Addr().String())
 			var group errgroup.Group
-			group.SetLimit(32)
+			group.SetLimit(64)
 			for n, m := range messages {
 				group.Go(func() error {
 					client, answer, err := converse(p.addresses[0], n, m.Raw)
@@ -284,7 +288,7 @@ func TestOwnMessages(t *testing.T) {
 			w := startWitness(t)
 			p := mode.start(t, "http://"+w.listener.Addr().String())
 			var group errgroup.Group
-			group.SetLimit(16)
+			group.SetLimit(64)
 			for n, c := range cases {
 				group.Go(func() error {
 					client, answer, err := converse(p.addresses[0], n, []byte(c.raw))
