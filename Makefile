@@ -25,12 +25,12 @@ step = @printf '\n==> %s (%s)\n' '$@' "$$(date +%T)"
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help check build test vet lint fmt fmt-check fuzz bench faults e2e e2e-if-node image image-test rootfs golden vuln clean
+.PHONY: help check build test vet lint fmt fmt-check fuzz bench faults h2spec e2e e2e-if-node image image-test rootfs golden vuln clean
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-check: fmt-check vet lint build test fuzz e2e-if-node ## Everything that CI runs.
+check: fmt-check vet lint build test fuzz h2spec e2e-if-node ## Everything that CI runs.
 	@printf '\ncheck: passed (%s)\n' "$$(date +%T)"
 
 build: ## Build the program into bin/.
@@ -83,6 +83,10 @@ faults: ## The fault matrix in full: what happens to requests and spans when the
 e2e: build bin/collector $(BACKEND)/node_modules/.package-lock.json ## One request through the real collector and a real Node.js backend.
 	$(step)
 	$(GO) test -tags e2e -count 1 -timeout 3m ./internal/e2e
+
+h2spec: ## h2spec against our HTTP/2 listeners: nothing fails that plain net/http passes.
+	$(step)
+	$(GO) test -tags e2e -count 1 -timeout 5m -run TestH2spec ./internal/hostile
 
 e2e-if-node:
 	@if command -v node >/dev/null && command -v npm >/dev/null; then $(MAKE) --no-print-directory e2e; else \
