@@ -397,9 +397,7 @@ func TestKongAdminForeignEntities(t *testing.T) {
 	)
 	otel := func(n int, more entity.Object) entity.Object {
 		plugin := entity.Object{"id": id(n), "name": "opentelemetry", "config": entity.Object{"traces_endpoint": "http://c.test/"}}
-		for name, value := range more {
-			plugin[name] = value
-		}
+		maps.Copy(plugin, more)
 		return plugin
 	}
 	lists["plugins"] = []entity.Object{
@@ -487,9 +485,7 @@ func TestKongAdminAnswers(t *testing.T) {
 				if r.Header.Get("Kong-Admin-Token") != "s3cret" || r.Header.Get("X-More") != "and more" {
 					t.Errorf("headers %v of %s", r.Header, r.URL)
 				}
-				for name, values := range c.header {
-					w.Header()[name] = values
-				}
+				maps.Copy(w.Header(), c.header)
 				w.WriteHeader(c.status)
 				_, _ = w.Write([]byte(c.body))
 				return true

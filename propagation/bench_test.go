@@ -1,6 +1,7 @@
 package propagation
 
 import (
+	"maps"
 	"net/http"
 	"testing"
 )
@@ -26,9 +27,7 @@ var usual = http.Header{
 
 func typicalRequest(f Format) http.Header {
 	h := usual.Clone()
-	for key, values := range typical[f] {
-		h[key] = values
-	}
+	maps.Copy(h, typical[f])
 	return h
 }
 

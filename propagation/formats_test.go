@@ -2,6 +2,7 @@ package propagation
 
 import (
 	"fmt"
+	"maps"
 	"math/big"
 	"net/http"
 	"strings"
@@ -37,74 +38,143 @@ func TestExtract(t *testing.T) {
 		want   Context
 		found  worth
 	}{
-		{"b3: decision in b3, ids in x-b3", B3, request(b3Key, "0", b3TraceIDKey, trace, b3SpanIDKey, span, b3SampledKey, "1"),
-			Context{TraceID: id, TraceIDSize: 16, SpanID: spanID, Sampled: tracing.Drop, Format: B3, staleSingle: true}, usable},
-		{"b3: decision in b3, bad ids in x-b3", B3, request(b3Key, "d", b3TraceIDKey, "12"),
-			Context{Sampled: tracing.Force, Format: B3Single}, malformed},
+		{
+			"b3: decision in b3, ids in x-b3", B3, request(b3Key, "0", b3TraceIDKey, trace, b3SpanIDKey, span, b3SampledKey, "1"),
+			Context{TraceID: id, TraceIDSize: 16, SpanID: spanID, Sampled: tracing.Drop, Format: B3, staleSingle: true},
+			usable,
+		},
+		{
+			"b3: decision in b3, bad ids in x-b3", B3, request(b3Key, "d", b3TraceIDKey, "12"),
+			Context{Sampled: tracing.Force, Format: B3Single},
+			malformed,
+		},
 		{"b3: repeated b3", B3, request(b3Key, "0\n1"), Context{Format: B3, staleSingle: true}, malformed},
-		{"b3: repeated flags", B3, request(b3FlagsKey, "1\n1", b3TraceIDKey, trace),
-			Context{TraceID: id, TraceIDSize: 16, Format: B3}, usable},
-		{"b3: repeated parent", B3, request(b3TraceIDKey, trace, b3SpanIDKey, span, b3ParentIDKey, span+"\n"+span),
-			Context{Format: B3}, malformed},
-		{"b3: zero parent", B3, request(b3TraceIDKey, trace, b3SpanIDKey, span, b3ParentIDKey, "0000000000000000"),
-			Context{TraceID: id, TraceIDSize: 16, SpanID: spanID, Format: B3}, usable},
-		{"b3: more members in tracestate", B3, request(tracestateKey, "b3="+trace+"-"+span+"-1 ,a=1"),
-			Context{TraceID: id, TraceIDSize: 16, SpanID: spanID, Sampled: tracing.Keep, Format: B3Single}, usable},
+		{
+			"b3: repeated flags", B3, request(b3FlagsKey, "1\n1", b3TraceIDKey, trace),
+			Context{TraceID: id, TraceIDSize: 16, Format: B3},
+			usable,
+		},
+		{
+			"b3: repeated parent", B3, request(b3TraceIDKey, trace, b3SpanIDKey, span, b3ParentIDKey, span+"\n"+span),
+			Context{Format: B3},
+			malformed,
+		},
+		{
+			"b3: zero parent", B3, request(b3TraceIDKey, trace, b3SpanIDKey, span, b3ParentIDKey, "0000000000000000"),
+			Context{TraceID: id, TraceIDSize: 16, SpanID: spanID, Format: B3},
+			usable,
+		},
+		{
+			"b3: more members in tracestate", B3, request(tracestateKey, "b3="+trace+"-"+span+"-1 ,a=1"),
+			Context{TraceID: id, TraceIDSize: 16, SpanID: spanID, Sampled: tracing.Keep, Format: B3Single},
+			usable,
+		},
 		{"b3: tracestate with b3 elsewhere", B3, request(tracestateKey, "a=1,b3=1"), Context{}, absent},
-		{"b3: trailing dash", B3, request(b3Key, trace+"-"+span+"-d-"),
-			Context{TraceID: id, TraceIDSize: 16, SpanID: spanID, Sampled: tracing.Force, Format: B3Single}, usable},
+		{
+			"b3: trailing dash", B3, request(b3Key, trace+"-"+span+"-d-"),
+			Context{TraceID: id, TraceIDSize: 16, SpanID: spanID, Sampled: tracing.Force, Format: B3Single},
+			usable,
+		},
 		{"b3: trace id alone", B3, request(b3Key, trace), Context{Format: B3Single}, malformed},
 
 		{"jaeger: empty parent", Jaeger, request(jaegerKey, trace+":"+span+"::1"), Context{}, absent},
-		{"jaeger: long parent", Jaeger, request(jaegerKey, trace+":"+span+":"+strings.Repeat("a", 100)+":1"),
-			Context{TraceID: id, TraceIDSize: 16, SpanID: spanID, Sampled: tracing.Keep, Format: Jaeger}, usable},
+		{
+			"jaeger: long parent", Jaeger, request(jaegerKey, trace+":"+span+":"+strings.Repeat("a", 100)+":1"),
+			Context{TraceID: id, TraceIDSize: 16, SpanID: spanID, Sampled: tracing.Keep, Format: Jaeger},
+			usable,
+		},
 		{"jaeger: zero span", Jaeger, request(jaegerKey, trace+":0:0:1"), Context{}, absent},
 		{"jaeger: repeated", Jaeger, request(jaegerKey, trace+":1:0:1\n"+trace+":1:0:1"), Context{}, absent},
 
-		{"ot: zero span", OT, request(otTraceIDKey, trace, otSpanIDKey, "0000000000000000", otSampledKey, "1"),
-			Context{Sampled: tracing.Keep, Format: OT}, malformed},
+		{
+			"ot: zero span", OT, request(otTraceIDKey, trace, otSpanIDKey, "0000000000000000", otSampledKey, "1"),
+			Context{Sampled: tracing.Keep, Format: OT},
+			malformed,
+		},
 		{"ot: span without trace", OT, request(otSpanIDKey, span), Context{}, absent},
-		{"ot: span without trace, sampled", OT, request(otSpanIDKey, span, otSampledKey, "0"),
-			Context{Sampled: tracing.Drop, Format: OT}, malformed},
+		{
+			"ot: span without trace, sampled", OT, request(otSpanIDKey, span, otSampledKey, "0"),
+			Context{Sampled: tracing.Drop, Format: OT},
+			malformed,
+		},
 		{"ot: repeated sampled", OT, request(otSampledKey, "1\n1"), Context{}, absent},
 
-		{"datadog: largest ids", Datadog, request(datadogTraceIDKey, largest128, datadogParentIDKey, largest64),
-			Context{TraceID: all, TraceIDSize: 16, SpanID: tracing.SpanID(all[:8]), Format: Datadog}, usable},
-		{"datadog: parent above 64 bits", Datadog, request(datadogTraceIDKey, "1", datadogParentIDKey, above64),
-			Context{TraceID: tracing.TraceID{15: 1}, TraceIDSize: 1, Format: Datadog}, usable},
+		{
+			"datadog: largest ids", Datadog, request(datadogTraceIDKey, largest128, datadogParentIDKey, largest64),
+			Context{TraceID: all, TraceIDSize: 16, SpanID: tracing.SpanID(all[:8]), Format: Datadog},
+			usable,
+		},
+		{
+			"datadog: parent above 64 bits", Datadog, request(datadogTraceIDKey, "1", datadogParentIDKey, above64),
+			Context{TraceID: tracing.TraceID{15: 1}, TraceIDSize: 1, Format: Datadog},
+			usable,
+		},
 		{"datadog: trace above 128 bits", Datadog, request(datadogTraceIDKey, above128), Context{}, absent},
-		{"datadog: leading zeros", Datadog, request(datadogTraceIDKey, strings.Repeat("0", 50)+"256"),
-			Context{TraceID: tracing.TraceID{14: 1}, TraceIDSize: 2, Format: Datadog}, usable},
-		{"datadog: zero trace, parent ignored", Datadog, request(datadogTraceIDKey, "0", datadogParentIDKey, "5", datadogPriorityKey, "1"),
-			Context{Sampled: tracing.Keep, Format: Datadog}, malformed},
+		{
+			"datadog: leading zeros", Datadog, request(datadogTraceIDKey, strings.Repeat("0", 50)+"256"),
+			Context{TraceID: tracing.TraceID{14: 1}, TraceIDSize: 2, Format: Datadog},
+			usable,
+		},
+		{
+			"datadog: zero trace, parent ignored", Datadog, request(datadogTraceIDKey, "0", datadogParentIDKey, "5", datadogPriorityKey, "1"),
+			Context{Sampled: tracing.Keep, Format: Datadog},
+			malformed,
+		},
 		{"datadog: sign", Datadog, request(datadogTraceIDKey, "-1"), Context{}, absent},
-		{"datadog: priority -1", Datadog, request(datadogTraceIDKey, "1", datadogPriorityKey, "-1"),
-			Context{TraceID: tracing.TraceID{15: 1}, TraceIDSize: 1, Sampled: tracing.Drop, Format: Datadog}, usable},
-		{"datadog: repeated parent", Datadog, request(datadogTraceIDKey, "1", datadogParentIDKey, "2\n2"),
-			Context{TraceID: tracing.TraceID{15: 1}, TraceIDSize: 1, Format: Datadog}, usable},
+		{
+			"datadog: priority -1", Datadog, request(datadogTraceIDKey, "1", datadogPriorityKey, "-1"),
+			Context{TraceID: tracing.TraceID{15: 1}, TraceIDSize: 1, Sampled: tracing.Drop, Format: Datadog},
+			usable,
+		},
+		{
+			"datadog: repeated parent", Datadog, request(datadogTraceIDKey, "1", datadogParentIDKey, "2\n2"),
+			Context{TraceID: tracing.TraceID{15: 1}, TraceIDSize: 1, Format: Datadog},
+			usable,
+		},
 
 		{"aws: sampled alone", AWS, request(awsKey, "Sampled=0"), Context{Sampled: tracing.Drop, Format: AWS}, usable},
 		{"aws: nothing known", AWS, request(awsKey, "Self=1;;x"), Context{}, absent},
 		{"aws: version 2", AWS, request(awsKey, "Root=2-80f198ee-56343ba864fe8b2a57d3eff7"), Context{}, absent},
-		{"aws: zero parent", AWS, request(awsKey, "Root=1-80f198ee-56343ba864fe8b2a57d3eff7;Parent=0000000000000000"),
-			Context{TraceID: id, TraceIDSize: 16, Format: AWS}, usable},
+		{
+			"aws: zero parent", AWS, request(awsKey, "Root=1-80f198ee-56343ba864fe8b2a57d3eff7;Parent=0000000000000000"),
+			Context{TraceID: id, TraceIDSize: 16, Format: AWS},
+			usable,
+		},
 
-		{"gcp: no span", GCP, request(gcpKey, trace+"/0;o=1"),
-			Context{TraceID: id, TraceIDSize: 16, Sampled: tracing.Keep, Format: GCP}, usable},
-		{"gcp: largest span", GCP, request(gcpKey, trace+"/"+largest64),
-			Context{TraceID: id, TraceIDSize: 16, SpanID: tracing.SpanID(all[:8]), Format: GCP}, usable},
+		{
+			"gcp: no span", GCP, request(gcpKey, trace+"/0;o=1"),
+			Context{TraceID: id, TraceIDSize: 16, Sampled: tracing.Keep, Format: GCP},
+			usable,
+		},
+		{
+			"gcp: largest span", GCP, request(gcpKey, trace+"/"+largest64),
+			Context{TraceID: id, TraceIDSize: 16, SpanID: tracing.SpanID(all[:8]), Format: GCP},
+			usable,
+		},
 		{"gcp: 21 digits", GCP, request(gcpKey, trace+"/000000000000000000001"), Context{}, absent},
 		{"gcp: no slash", GCP, request(gcpKey, trace), Context{}, absent},
 		{"gcp: other option", GCP, request(gcpKey, trace+"/1;p=1"), Context{}, absent},
 
-		{"instana: no level", Instana, request(instanaTraceKey, trace, instanaSpanKey, span),
-			Context{TraceID: id, TraceIDSize: 16, SpanID: spanID, Format: Instana}, usable},
-		{"instana: repeated level", Instana, request(instanaTraceKey, trace, instanaSpanKey, span, instanaLevelKey, "1\n0"),
-			Context{TraceID: id, TraceIDSize: 16, SpanID: spanID, Format: Instana}, usable},
-		{"instana: ids too long", Instana, request(instanaTraceKey, trace+"0", instanaSpanKey, span),
-			Context{Format: Instana}, malformed},
-		{"instana: suppressed, repeated trace", Instana, request(instanaTraceKey, trace+"\n"+trace, instanaSpanKey, span, instanaLevelKey, "0"),
-			Context{Sampled: tracing.Drop, Format: Instana}, malformed},
+		{
+			"instana: no level", Instana, request(instanaTraceKey, trace, instanaSpanKey, span),
+			Context{TraceID: id, TraceIDSize: 16, SpanID: spanID, Format: Instana},
+			usable,
+		},
+		{
+			"instana: repeated level", Instana, request(instanaTraceKey, trace, instanaSpanKey, span, instanaLevelKey, "1\n0"),
+			Context{TraceID: id, TraceIDSize: 16, SpanID: spanID, Format: Instana},
+			usable,
+		},
+		{
+			"instana: ids too long", Instana, request(instanaTraceKey, trace+"0", instanaSpanKey, span),
+			Context{Format: Instana},
+			malformed,
+		},
+		{
+			"instana: suppressed, repeated trace", Instana, request(instanaTraceKey, trace+"\n"+trace, instanaSpanKey, span, instanaLevelKey, "0"),
+			Context{Sampled: tracing.Drop, Format: Instana},
+			malformed,
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -172,17 +242,36 @@ func TestInject(t *testing.T) {
 	}{
 		{"no trace", "w3c", request(traceparentKey, "x"), Context{}, Outgoing{SpanID: balancer}, request(traceparentKey, "x")},
 		{"no span", "w3c", request(traceparentKey, "x"), Context{}, Outgoing{TraceID: newTrace}, request(traceparentKey, "x")},
-		{"b3 without a parent", "b3", request(b3ParentIDKey, "12", b3FlagsKey, "1", b3SampledKey, "0\n1"), Context{},
+		{
+			"b3 without a parent", "b3", request(b3ParentIDKey, "12", b3FlagsKey, "1", b3SampledKey, "0\n1"),
+			Context{},
 			Outgoing{TraceID: newTrace, SpanID: balancer, Sampled: true},
-			request(b3TraceIDKey, newTrace.String(), b3SpanIDKey, balancer.String(), b3SampledKey, "1")},
-		{"datadog can't name it", "datadog", request(datadogTraceIDKey, "1", datadogParentIDKey, "2", datadogPriorityKey, "1"),
-			Context{}, Outgoing{TraceID: high, SpanID: balancer}, request()},
-		{"ot needs all of it", "ot", request(), Context{}, Outgoing{TraceID: high, SpanID: balancer},
-			request(otTraceIDKey, high.String(), otSpanIDKey, balancer.String(), otSampledKey, "0")},
-		{"ot does not cut", "ot", request(), Context{TraceID: newTrace, TraceIDSize: 11}, Outgoing{TraceID: newTrace, SpanID: balancer},
-			request(otTraceIDKey, newTrace.String(), otSpanIDKey, balancer.String(), otSampledKey, "0")},
-		{"the width of another trace does not matter", "jaeger", request(), Context{TraceID: tracing.TraceID{15: 1}, TraceIDSize: 8},
-			Outgoing{TraceID: newTrace, SpanID: balancer}, request(jaegerKey, newTrace.String()+":"+balancer.String()+":0:00")},
+			request(b3TraceIDKey, newTrace.String(), b3SpanIDKey, balancer.String(), b3SampledKey, "1"),
+		},
+		{
+			"datadog can't name it", "datadog", request(datadogTraceIDKey, "1", datadogParentIDKey, "2", datadogPriorityKey, "1"),
+			Context{},
+			Outgoing{TraceID: high, SpanID: balancer},
+			request(),
+		},
+		{
+			"ot needs all of it", "ot", request(),
+			Context{},
+			Outgoing{TraceID: high, SpanID: balancer},
+			request(otTraceIDKey, high.String(), otSpanIDKey, balancer.String(), otSampledKey, "0"),
+		},
+		{
+			"ot does not cut", "ot", request(),
+			Context{TraceID: newTrace, TraceIDSize: 11},
+			Outgoing{TraceID: newTrace, SpanID: balancer},
+			request(otTraceIDKey, newTrace.String(), otSpanIDKey, balancer.String(), otSampledKey, "0"),
+		},
+		{
+			"the width of another trace does not matter", "jaeger", request(),
+			Context{TraceID: tracing.TraceID{15: 1}, TraceIDSize: 8},
+			Outgoing{TraceID: newTrace, SpanID: balancer},
+			request(jaegerKey, newTrace.String()+":"+balancer.String()+":0:00"),
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -211,26 +300,44 @@ func TestBaggage(t *testing.T) {
 		want    map[string][]string // of baggage headers that go upstream
 		without []string            // and that don't
 	}{
-		{name: "crosses encoded", inject: "ot", h: request(jaegerKey, jaeger, "Uberctx-User", "a b%20c+d=é"),
-			want: map[string][]string{"Ot-Baggage-User": {"a%20b%20c+d%3D%C3%A9"}, "Uberctx-User": {"a b%20c+d=é"}}},
-		{name: "crosses, all occurrences", inject: "ot", h: request(jaegerKey, jaeger, "Uberctx-User", "a\nb"),
-			want: map[string][]string{"Ot-Baggage-User": {"a", "b"}}},
-		{name: "replaces what is there", inject: "ot", h: request(jaegerKey, jaeger, "Uberctx-User", "a", "Ot-Baggage-User", "x\ny"),
-			want: map[string][]string{"Ot-Baggage-User": {"a"}}},
-		{name: "stays as it came", inject: "jaeger", h: request(jaegerKey, jaeger, "Uberctx-User", "a b"),
-			want: map[string][]string{"Uberctx-User": {"a b"}}},
-		{name: "sent though cleared", inject: "jaeger", clear: []string{"uberctx-user"}, h: request(jaegerKey, jaeger, "Uberctx-User", "a b"),
-			want: map[string][]string{"Uberctx-User": {"a%20b"}}},
-		{name: "no other format", inject: "w3c", clear: []string{"uberctx-user"}, h: request(jaegerKey, jaeger, "Uberctx-User", "a"),
-			without: []string{"Uberctx-User"}},
+		{
+			name: "crosses encoded", inject: "ot", h: request(jaegerKey, jaeger, "Uberctx-User", "a b%20c+d=é"),
+			want: map[string][]string{"Ot-Baggage-User": {"a%20b%20c+d%3D%C3%A9"}, "Uberctx-User": {"a b%20c+d=é"}},
+		},
+		{
+			name: "crosses, all occurrences", inject: "ot", h: request(jaegerKey, jaeger, "Uberctx-User", "a\nb"),
+			want: map[string][]string{"Ot-Baggage-User": {"a", "b"}},
+		},
+		{
+			name: "replaces what is there", inject: "ot", h: request(jaegerKey, jaeger, "Uberctx-User", "a", "Ot-Baggage-User", "x\ny"),
+			want: map[string][]string{"Ot-Baggage-User": {"a"}},
+		},
+		{
+			name: "stays as it came", inject: "jaeger", h: request(jaegerKey, jaeger, "Uberctx-User", "a b"),
+			want: map[string][]string{"Uberctx-User": {"a b"}},
+		},
+		{
+			name: "sent though cleared", inject: "jaeger", clear: []string{"uberctx-user"}, h: request(jaegerKey, jaeger, "Uberctx-User", "a b"),
+			want: map[string][]string{"Uberctx-User": {"a%20b"}},
+		},
+		{
+			name: "no other format", inject: "w3c", clear: []string{"uberctx-user"}, h: request(jaegerKey, jaeger, "Uberctx-User", "a"),
+			without: []string{"Uberctx-User"},
+		},
 		{name: "no name", inject: "ot", h: request(jaegerKey, jaeger, "Uberctx-", "a"), without: []string{"Ot-Baggage-"}},
 		{name: "as many as may cross", inject: "ot", h: many(maxBaggageItems), want: map[string][]string{"Ot-Baggage-K0": {"v"}}},
-		{name: "too many to cross", inject: "ot", h: many(maxBaggageItems + 1),
-			want: map[string][]string{"Uberctx-K0": {"v"}}, without: []string{"Ot-Baggage-K0", "Ot-Baggage-K64"}},
-		{name: "too long to cross", inject: "ot", h: request(jaegerKey, jaeger, "Uberctx-A", strings.Repeat("x", maxBaggageSize)),
-			without: []string{"Ot-Baggage-A"}},
-		{name: "W3C baggage is not touched", inject: "w3c", h: request(jaegerKey, jaeger, "Baggage", "a=1;p, b = 2\n,,"),
-			want: map[string][]string{"Baggage": {"a=1;p, b = 2", ",,"}}},
+		{
+			name: "too many to cross", inject: "ot", h: many(maxBaggageItems + 1),
+			want: map[string][]string{"Uberctx-K0": {"v"}}, without: []string{"Ot-Baggage-K0", "Ot-Baggage-K64"},
+		},
+		{
+			name: "too long to cross", inject: "ot", h: request(jaegerKey, jaeger, "Uberctx-A", strings.Repeat("x", maxBaggageSize)),
+			without: []string{"Ot-Baggage-A"},
+		},
+		{
+			name: "W3C baggage is not touched", inject: "w3c", h: request(jaegerKey, jaeger, "Baggage", "a=1;p, b = 2\n,,"),
+			want: map[string][]string{"Baggage": {"a=1;p, b = 2", ",,"}},
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -312,9 +419,7 @@ func TestInjectLeavesValuesAlone(t *testing.T) {
 	for _, v := range readLines[vector](t, "testdata/vectors.jsonl") {
 		before := v.Headers.canonical()
 		shared := http.Header{}
-		for key, values := range before {
-			shared[key] = values
-		}
+		maps.Copy(shared, before)
 		pass(v.propagator(t), shared)
 		if diff := cmp.Diff(v.Headers.canonical(), before); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", v.ID, diff)

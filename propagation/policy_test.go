@@ -23,24 +23,29 @@ func TestNew(t *testing.T) {
 		{"null", Config{}, policy{fallback: W3C}},
 		{"preserve", Config{HeaderType: "preserve"}, policy{extract: byDefault, preserve: true, fallback: W3C}},
 		{
-			"preserve as from 3.10", Config{HeaderType: "preserve", InstanaByDefault: true},
+			"preserve as from 3.10",
+			Config{HeaderType: "preserve", InstanaByDefault: true},
 			policy{extract: append(byDefault[:7:7], Instana), preserve: true, fallback: W3C},
 		},
 		{"ignore", Config{HeaderType: "ignore"}, policy{inject: set(W3C), fallback: W3C}},
 		{
-			"ignore with a default", Config{HeaderType: "ignore", DefaultFormat: "b3-single"},
+			"ignore with a default",
+			Config{HeaderType: "ignore", DefaultFormat: "b3-single"},
 			policy{inject: set(B3Single), fallback: B3Single},
 		},
 		{
-			"a format", Config{HeaderType: "ot", DefaultFormat: "gcp"},
+			"a format",
+			Config{HeaderType: "ot", DefaultFormat: "gcp"},
 			policy{extract: byDefault, inject: set(OT), preserve: true, fallback: GCP},
 		},
 		{
-			"instana", Config{HeaderType: "instana"},
+			"instana",
+			Config{HeaderType: "instana"},
 			policy{extract: append(byDefault[:7:7], Instana), inject: set(Instana), preserve: true, fallback: W3C},
 		},
 		{
-			"lists rule out header_type", Config{HeaderType: "b3", Extract: []string{}},
+			"lists rule out header_type",
+			Config{HeaderType: "b3", Extract: []string{}},
 			policy{fallback: W3C},
 		},
 		{

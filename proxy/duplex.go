@@ -17,9 +17,8 @@ var errAnswered = errors.New("the answer is complete")
 
 // duplex is the body of an HTTP/1 request that is sent upstream as it comes, so that the answer may begin before its
 // end. By default net/http's server eats what is left of a body when an answer begins, under the upload's nose; in
-// full duplex it does not, but then nobody makes sure that what is left is not read as the next request. So the
-// connection ends with such an answer, and reading ends with it too: the server then waits for the client to take the
-// answer before it closes.
+// full duplex it does not, but then it is not certain what becomes of the rest. So the connection ends with such an
+// answer, and reading ends with it too: the server then waits for the client to take the answer before it closes.
 //
 // It belongs to the upload as well, which may outlive the request. See docs/decisions/0009-full-duplex.md.
 type duplex struct {
@@ -47,7 +46,7 @@ func (d *duplex) Read(p []byte) (int, error) {
 		return 0, errAnswered
 	}
 	n, err := d.ReadCloser.Read(p)
-	if err == io.EOF { //nolint:errorlint // a Reader returns it bare
+	if err == io.EOF {
 		d.ended.Store(true)
 	}
 	return n, err

@@ -2,8 +2,10 @@ package proxy
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httputil"
@@ -106,12 +108,8 @@ func (x *exchange) start(w http.ResponseWriter, r *http.Request, rt *runtime, at
 func newRequestID() string {
 	var raw [16]byte
 	var digits [32]byte
-	for i := range 2 {
-		v := rand.Uint64()
-		for j := range 8 {
-			raw[8*i+j] = byte(v >> (8 * j))
-		}
-	}
+	binary.LittleEndian.PutUint64(raw[:8], rand.Uint64())
+	binary.LittleEndian.PutUint64(raw[8:], rand.Uint64())
 	hex.Encode(digits[:], raw[:])
 	return string(digits[:])
 }
@@ -238,9 +236,7 @@ func (x *exchange) refuse(status int, message string, header http.Header) {
 // fail answers with Kong's error page.
 func (x *exchange) fail(status int, message string, header http.Header) {
 	page, body := errorPage(x.r, status, message, x.ctx.RequestID)
-	for name, values := range header {
-		page[name] = values
-	}
+	maps.Copy(page, header)
 	if message == "" { // a bare redirect
 		delete(page, "Content-Type")
 		body = nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -119,6 +120,7 @@ func (x *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 // endpoint is where a try goes.
 type endpoint struct {
 	ip   netip.Addr
+	text string // of ip
 	port int
 	name string // for the Host header, TLS and the span
 }
@@ -141,13 +143,16 @@ func (x *exchange) pick(ctx context.Context) (endpoint, error) {
 		address, err = x.gw.options.Resolver.Resolve(ctx, to.name, to.port)
 		to.ip, to.port = address.IP, address.Port
 	}
+	if err == nil {
+		to.text = to.ip.String()
+	}
 	if !span.Recording() && err == nil {
 		return to, nil
 	}
 	span.SetString("dns.record.domain", domain)
 	if err == nil {
 		span.SetInt("dns.record.port", int64(to.port))
-		span.SetString("dns.record.ip", to.ip.String())
+		span.SetString("dns.record.ip", to.text)
 		span.End()
 		return to, nil
 	}
@@ -198,16 +203,16 @@ func (x *exchange) reportTry(outcome balancer.Outcome) {
 // send makes one try. Its span stays open when there is an answer: it ends with the answer's body.
 func (x *exchange) send(req *http.Request, to endpoint) (*http.Response, error) {
 	up := x.place.upstream
-	begun, ip := time.Now(), to.ip.String()
+	begun := time.Now()
 	x.sentAt = begun
 	if x.left.IsZero() {
 		x.left = begun
 	}
 	if x.trace.Has(tracing.Balancer) {
 		x.try = x.trace.StartReserved("kong.balancer", tracing.KindClient, x.root, x.trace.At(begun), x.reserved)
-		x.describeTry(to, ip)
+		x.describeTry(to)
 	}
-	req.URL.Host = net.JoinHostPort(ip, strconv.Itoa(to.port))
+	req.URL.Host = net.JoinHostPort(to.text, strconv.Itoa(to.port))
 	if up.balancer != nil && x.rt.forward == nil && !x.ctx.Route.PreserveHost {
 		req.Host = hostHeader(to, up.scheme)
 	}
@@ -237,13 +242,15 @@ func hostHeader(to endpoint, scheme string) string {
 
 // outcome is what a failed try, or with no error the one that was answered, says of its target.
 func (x *exchange) outcome(err error) balancer.Outcome {
+	if x.r.Context().Err() != nil {
+		return balancer.Outcome{Failure: balancer.Abandoned}
+	}
+	if err == nil {
+		return balancer.Outcome{Status: x.upstreamStatus, Latency: x.answered.Sub(x.sentAt)}
+	}
 	var timeout interface{ Timeout() bool }
 	var fault *http1.Error
 	switch {
-	case x.r.Context().Err() != nil:
-		return balancer.Outcome{Failure: balancer.Abandoned}
-	case err == nil:
-		return balancer.Outcome{Status: x.upstreamStatus, Latency: x.answered.Sub(x.sentAt)}
 	case errors.As(err, &fault) && (fault.Phase == http1.Prepare || fault.Phase == http1.Body):
 		return balancer.Outcome{Failure: balancer.Abandoned}
 	case errors.As(err, &timeout) && timeout.Timeout():
@@ -310,9 +317,13 @@ func (x *exchange) modifyResponse(res *http.Response) error {
 	res.StatusCode = x.ctx.Response.Status
 	x.status = res.StatusCode
 	x.interim.answered(x.status)
-	x.addOwnHeaders(res.Header, true)
+	if res.StatusCode != http.StatusSwitchingProtocols {
+		x.takeHeader(res)
+	}
+	header := x.ctx.Response.Header
+	x.addOwnHeaders(header, true)
 	if cookie := x.picks.Cookie; cookie != nil {
-		res.Header.Add("Set-Cookie", cookie.String())
+		header.Add("Set-Cookie", cookie.String())
 	}
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		return nil // the connection is handed over; its end is the handler's
@@ -320,6 +331,22 @@ func (x *exchange) modifyResponse(res *http.Response) error {
 	x.body = responseBody{x: x, source: res.Body, streamed: streamed(res)}
 	res.Body = &x.body
 	return nil
+}
+
+// takeHeader moves an answer's headers to the client's. ReverseProxy would copy them one by one.
+func (x *exchange) takeHeader(res *http.Response) {
+	if isEventStream(res.Header) {
+		res.ContentLength = -1 // ReverseProxy flushes each piece then, as it does for that type
+	}
+	header := x.w.Header()
+	maps.Copy(header, res.Header)
+	res.Header, x.ctx.Response.Header = nil, header
+}
+
+func isEventStream(h http.Header) bool {
+	const eventStream = "text/event-stream"
+	kind := first(h, "Content-Type")
+	return len(kind) >= len(eventStream) && strings.EqualFold(kind[:len(eventStream)], eventStream)
 }
 
 // handleError answers when there is no answer from upstream.
@@ -403,13 +430,13 @@ func (b *responseBody) Read(p []byte) (n int, err error) {
 		n = copy(p, b.held)
 		b.held = b.held[n:]
 	}
-	if b.err == nil || len(b.held) > 0 || n > 0 && b.err != io.EOF { //nolint:errorlint // a Reader returns it bare
+	if b.err == nil || len(b.held) > 0 || n > 0 && b.err != io.EOF {
 		return n, nil
 	}
 	if !b.ended {
 		b.ended = true
 		b.x.reading.End()
-		if b.err != io.EOF { //nolint:errorlint // likewise
+		if b.err != io.EOF {
 			b.x.bodyFailed(b.err)
 		}
 	}
@@ -418,7 +445,7 @@ func (b *responseBody) Read(p []byte) (n int, err error) {
 
 // filter runs the body_filter phase for one piece.
 func (b *responseBody) filter(piece []byte) {
-	eof := b.err == io.EOF //nolint:errorlint // likewise
+	eof := b.err == io.EOF
 	if len(piece) == 0 && !eof {
 		return
 	}

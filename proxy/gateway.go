@@ -29,13 +29,14 @@ type Gateway struct {
 	current   atomic.Pointer[runtime]
 	draining  atomic.Bool
 	stats     stats
+	via11     string // what it adds to Via where HTTP/1.1 was spoken
 	exchanges sync.Pool
 	plain     *http1.Transport // to upstreams that speak plain HTTP/1.1; its connections outlive a reload
 }
 
 // New makes a gateway that answers 404 to everything until Apply gives it a configuration.
 func New(options Options) (*Gateway, error) {
-	g := &Gateway{options: options, secrets: newRedactor(options.RedactedQuery), plain: plainTransport(options.Keepalive)}
+	g := &Gateway{options: options, secrets: newRedactor(options.RedactedQuery), plain: plainTransport(options.Keepalive), via11: "1.1 " + ServerToken}
 	g.exchanges.New = func() any { return newExchange(g) }
 	if err := g.Apply(&configs.Snapshot{}); err != nil {
 		return nil, err

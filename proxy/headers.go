@@ -97,7 +97,7 @@ func (x *exchange) setForwarded(out http.Header) {
 	} else {
 		delete(out, "X-Forwarded-Prefix")
 	}
-	w.set("Via", via(in["Via"], httpVersion(x.r.ProtoMajor, x.r.ProtoMinor)))
+	w.set("Via", x.gw.via(in["Via"], httpVersion(x.r.ProtoMajor, x.r.ProtoMinor)))
 	if x.gw.options.UpstreamRequestID {
 		w.set("X-Kong-Request-Id", x.ctx.RequestID)
 	}
@@ -151,8 +151,11 @@ func (x *exchange) forwardedPort() string {
 	return strconv.Itoa(x.peer.local)
 }
 
-func via(previous []string, version string) string {
-	own := version + " " + ServerToken
+func (g *Gateway) via(previous []string, version string) string {
+	own := g.via11
+	if version != "1.1" {
+		own = version + " " + ServerToken
+	}
 	if len(previous) > 0 {
 		return strings.Join(previous, ", ") + ", " + own
 	}
@@ -185,7 +188,7 @@ func (x *exchange) addOwnHeaders(h http.Header, proxied bool) {
 			w.set("X-Kong-Proxy-Latency", milliseconds(x.left.Sub(x.arrived)))
 		}
 		if headers.Has(HeaderVia) {
-			w.set("Via", via(h["Via"], x.place.upstream.version))
+			w.set("Via", x.gw.via(h["Via"], x.place.upstream.version))
 		}
 		if headers.Has(HeaderServer) && h["Server"] == nil {
 			w.set("Server", ServerToken)

@@ -38,7 +38,6 @@ type peers struct {
 	*env
 	t      *testing.T
 	client *http.Transport
-	url    string
 	kind   string // content type of all requests
 }
 

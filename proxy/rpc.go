@@ -34,7 +34,7 @@ func (x *exchange) describeCall() {
 	if slash := strings.LastIndexByte(path, '/'); slash >= 0 {
 		service, method = strings.TrimPrefix(path[:slash], "/"), path[slash+1:]
 	}
-	status, known := rpcStatus(x.response)
+	status, known := rpcStatus(x.ctx.Response.Header, x.response.Trailer)
 	for _, span := range []tracing.Span{x.root, x.try} {
 		to := span.Defaults()
 		to.Set("rpc.system", tracing.StringValue("grpc"))
@@ -57,10 +57,10 @@ func (x *exchange) describeCall() {
 }
 
 // rpcStatus is the status of a call: in the trailer, or in the head of an answer that has nothing else.
-func rpcStatus(res *http.Response) (status int, known bool) {
-	text := res.Trailer.Get("Grpc-Status")
+func rpcStatus(header, trailer http.Header) (status int, known bool) {
+	text := trailer.Get("Grpc-Status")
 	if text == "" {
-		text = res.Header.Get("Grpc-Status")
+		text = header.Get("Grpc-Status")
 	}
 	status, err := strconv.Atoi(text)
 	return status, err == nil

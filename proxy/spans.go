@@ -103,14 +103,14 @@ func flavor(major, minor int) string {
 }
 
 // describeTry says where a try goes.
-func (x *exchange) describeTry(to endpoint, ip string) {
+func (x *exchange) describeTry(to endpoint) {
 	if !x.try.Recording() {
 		return
 	}
 	c, up := x.gw.options.Conventions, x.place.upstream
 	try := x.try.Defaults()
 	try.Set("try_count", tracing.IntValue(int64(x.tries)))
-	c.set(try, attrPeer, tracing.StringValue(ip))
+	c.set(try, attrPeer, tracing.StringValue(to.text))
 	c.set(try, attrPeerPort, tracing.IntValue(int64(to.port)))
 	c.set(try, attrPeerName, tracing.StringValue(to.name))
 	c.set(try, attrServerAddress, tracing.StringValue(to.name))

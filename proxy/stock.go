@@ -180,7 +180,7 @@ func (b *timedBody) Read(p []byte) (int, error) {
 		defer b.timer.Stop()
 	}
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // a Reader returns it bare
+	if err != nil && err != io.EOF {
 		if b.late.Load() {
 			err = os.ErrDeadlineExceeded
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"log"
 	"log/slog"
 	"net"
@@ -112,7 +113,7 @@ func (l serverLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// serve runs a server until it is shut down.
+// serve runs a server until it is shut down or its listener is closed.
 func serve(s *http.Server, l net.Listener, ssl bool) error {
 	var err error
 	if ssl {
@@ -120,7 +121,7 @@ func serve(s *http.Server, l net.Listener, ssl bool) error {
 	} else {
 		err = s.Serve(l)
 	}
-	if err == http.ErrServerClosed {
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
 		return nil
 	}
 	return err

@@ -348,6 +348,7 @@ func (a *app) run(ctx context.Context, listening func(proxy []net.Addr)) error {
 	}
 
 	var servers []*http.Server
+	var listeners []net.Listener
 	var addresses []net.Addr
 	group, groupCtx := errgroup.WithContext(ctx)
 	listen := func(l settings.Listener, srv *http.Server, counts *connections) (net.Addr, error) {
@@ -355,7 +356,7 @@ func (a *app) run(ctx context.Context, listening func(proxy []net.Addr)) error {
 		if err != nil {
 			return nil, err
 		}
-		servers = append(servers, srv)
+		servers, listeners = append(servers, srv), append(listeners, listener)
 		group.Go(func() error { return serve(srv, listener, l.SSL) })
 		return listener.Addr(), nil
 	}
@@ -396,7 +397,7 @@ func (a *app) run(ctx context.Context, listening func(proxy []net.Addr)) error {
 	}
 
 	<-groupCtx.Done()
-	a.drain(servers[proxyServers:])
+	a.drain(servers[proxyServers:], listeners[proxyServers:])
 	shutdown()
 	if err := group.Wait(); err != nil && ctx.Err() == nil {
 		return err
@@ -422,9 +423,12 @@ func (a *app) reloadOnHangup(ctx context.Context) {
 // clients and balancers go elsewhere. It is not needed, and not waited for, when no connection is open.
 const announcement = time.Second
 
+// settlement is how long connections that are open when the listeners close may still bring a request.
+const settlement = 300 * time.Millisecond
+
 // drain ends the service without cutting a request: not ready any more, answers carry Connection: close, a moment later
 // listeners stop, requests end, queues flush, all within shutdown_timeout.
-func (a *app) drain(servers []*http.Server) {
+func (a *app) drain(servers []*http.Server, listeners []net.Listener) {
 	timeout := a.settings.ShutdownTimeout
 	notice(a.logger, "draining", "timeout", timeout)
 	a.draining.Store(true)
@@ -434,7 +438,13 @@ func (a *app) drain(servers []*http.Server) {
 	// A tenth of the time, a second at most, is the queues' own, even where requests would use all of it.
 	requests, cancelRequests := context.WithTimeout(whole, timeout-min(timeout/10, time.Second))
 	defer cancelRequests()
-	a.announce(requests, min(announcement, timeout/5))
+	a.allGone(requests, min(announcement, timeout/5))
+	for _, l := range listeners {
+		_ = l.Close() // it fails where it is closed already
+	}
+	// A server that is shut down does not answer a request that it reads from then on (net/http conn.serve), so what was
+	// accepted last gets a moment to be read.
+	a.allGone(requests, min(settlement, timeout/10))
 	var group errgroup.Group
 	for _, srv := range servers {
 		group.Go(func() error { return srv.Shutdown(requests) })
@@ -451,8 +461,8 @@ func (a *app) drain(servers []*http.Server) {
 	notice(a.logger, "stopped")
 }
 
-// announce waits until every client has gone, but not longer than d.
-func (a *app) announce(ctx context.Context, d time.Duration) {
+// allGone waits until no connection to the proxy is open, but not longer than d.
+func (a *app) allGone(ctx context.Context, d time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)

@@ -132,13 +132,19 @@ func TestErrorFields(t *testing.T) {
 	schemas := newSchemas()
 	tests := []struct{ kind, in, want string }{
 		{"services", `{"host":"h","foo":1}`, `{"foo":"unknown field"}`},
-		{"routes", `{"paths":["/a","b","/c","//"]}`,
-			`{"paths":[null,"should start with: / (fixed path) or ~/ (regex path)",null,"must not have empty segments"]}`},
-		{"upstreams", `{"name":"u","healthchecks":{"active":{"healthy":{"successes":256}}}}`,
-			`{"healthchecks":{"active":{"healthy":{"successes":"value should be between 0 and 255"}}}}`},
-		{"plugins", `{"name":"opentelemetry","config":{"queue":{"x":1}}}`,
+		{
+			"routes", `{"paths":["/a","b","/c","//"]}`,
+			`{"paths":[null,"should start with: / (fixed path) or ~/ (regex path)",null,"must not have empty segments"]}`,
+		},
+		{
+			"upstreams", `{"name":"u","healthchecks":{"active":{"healthy":{"successes":256}}}}`,
+			`{"healthchecks":{"active":{"healthy":{"successes":"value should be between 0 and 255"}}}}`,
+		},
+		{
+			"plugins", `{"name":"opentelemetry","config":{"queue":{"x":1}}}`,
 			`{"config":{"@entity":["at least one of these fields must be non-empty: 'traces_endpoint', 'logs_endpoint'"],` +
-				`"queue":{"x":"unknown field"}}}`},
+				`"queue":{"x":"unknown field"}}}`,
+		},
 		{"routes", `{"paths":["/a"],"service":{"name":"x"}}`, `{"service":{"id":"missing primary key"}}`},
 		{"plugins", `{"name":"key-auth","route":{"name":"x"}}`, `{"route":{"protocols":"required field missing"}}`},
 		{"services", `{"id":null,"host":"h"}`, `{"id":null}`},

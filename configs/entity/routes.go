@@ -108,11 +108,13 @@ func httpRoutes() *Record {
 		Fields: without("'http' or 'https'", "sources", "destinations"),
 		Checks: []Check{ConditionalAtLeastOneOf("protocols",
 			Alternative{
-				Contain("https"), []string{"methods", "hosts", "headers", "paths", "snis"},
+				Contain("https"),
+				[]string{"methods", "hosts", "headers", "paths", "snis"},
 				"must set one of %s when 'protocols' is 'https'",
 			},
 			Alternative{
-				Contain("http"), []string{"methods", "hosts", "headers", "paths"},
+				Contain("http"),
+				[]string{"methods", "hosts", "headers", "paths"},
 				"must set one of %s when 'protocols' is 'http'",
 			},
 		)},
@@ -127,11 +129,13 @@ func grpcRoutes() *Record {
 		}),
 		Checks: []Check{ConditionalAtLeastOneOf("protocols",
 			Alternative{
-				Contain("grpcs"), []string{"hosts", "headers", "paths", "snis"},
+				Contain("grpcs"),
+				[]string{"hosts", "headers", "paths", "snis"},
 				"must set one of %s when 'protocols' is 'grpcs'",
 			},
 			Alternative{
-				Contain("grpc"), []string{"hosts", "headers", "paths"},
+				Contain("grpc"),
+				[]string{"hosts", "headers", "paths"},
 				"must set one of %s when 'protocols' is 'grpc'",
 			},
 		)},
@@ -143,11 +147,13 @@ func streamRoutes() *Record {
 		Fields: without("'tcp', 'tls', 'tls_passthrough' or 'udp'", "methods", "hosts", "paths", "headers"),
 		Checks: []Check{
 			ConditionalAtLeastOneOf("protocols", Alternative{
-				HaveOnly(Be("tcp", "tls", "udp")), []string{"sources", "destinations", "snis"},
+				HaveOnly(Be("tcp", "tls", "udp")),
+				[]string{"sources", "destinations", "snis"},
 				"must set one of %s when 'protocols' is 'tcp', 'tls' or 'udp'",
 			}),
 			ConditionalAtLeastOneOf("protocols", Alternative{
-				HaveOnly(Be("tls_passthrough")), []string{"snis"},
+				HaveOnly(Be("tls_passthrough")),
+				[]string{"snis"},
 				"must set snis when 'protocols' is 'tls_passthrough'",
 			}),
 		},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -146,9 +147,7 @@ func (s store) address(path string) (kind string, parent entity.Object, key stri
 func with(body, parent entity.Object) entity.Object {
 	object := entity.Object{}
 	for _, source := range []entity.Object{body, parent} {
-		for name, value := range source {
-			object[name] = value
-		}
+		maps.Copy(object, source)
 	}
 	return object
 }
@@ -309,9 +308,7 @@ func (v *vector) compare(t *testing.T, got entity.Object, err error) {
 	if v.Errors != nil {
 		want["fields"] = v.Errors
 	}
-	for name, value := range v.Other {
-		want[name] = value
-	}
+	maps.Copy(want, v.Other)
 	text, err := json.Marshal(refused)
 	if err != nil {
 		t.Fatal(err)

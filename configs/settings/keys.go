@@ -73,184 +73,330 @@ func parameters(value string) ([]string, error) {
 // Kong: kong/templates/kong_defaults.lua, kong/conf_loader/constants.lua CONF_PARSERS
 var keys = []key{
 	// Where to listen. Admin API and page answer on loopback only and without TLS, until someone says otherwise.
-	{name: "proxy_listen", def: "0.0.0.0:8000 reuseport backlog=16384, 0.0.0.0:8443 http2 ssl reuseport backlog=16384",
-		set: to(func(d *draft) *[]Listener { return &d.ProxyListen }, parseListeners)},
-	{name: "admin_listen", def: "127.0.0.1:8001",
-		set: to(func(d *draft) *[]Listener { return &d.AdminListen }, parseListeners)},
-	{name: "admin_gui_listen", def: "127.0.0.1:8002",
-		set: to(func(d *draft) *[]Listener { return &d.AdminGUIListen }, parseListeners)},
-	{name: "status_listen", def: "127.0.0.1:8007",
-		set: to(func(d *draft) *[]Listener { return &d.StatusListen }, parseListeners)},
+	{
+		name: "proxy_listen", def: "0.0.0.0:8000 reuseport backlog=16384, 0.0.0.0:8443 http2 ssl reuseport backlog=16384",
+		set: to(func(d *draft) *[]Listener { return &d.ProxyListen }, parseListeners),
+	},
+	{
+		name: "admin_listen", def: "127.0.0.1:8001",
+		set: to(func(d *draft) *[]Listener { return &d.AdminListen }, parseListeners),
+	},
+	{
+		name: "admin_gui_listen", def: "127.0.0.1:8002",
+		set: to(func(d *draft) *[]Listener { return &d.AdminGUIListen }, parseListeners),
+	},
+	{
+		name: "status_listen", def: "127.0.0.1:8007",
+		set: to(func(d *draft) *[]Listener { return &d.StatusListen }, parseListeners),
+	},
 
 	// What to serve. Kong's default database is postgres; here it is none.
-	{name: "database", def: "off",
-		set: to(func(d *draft) *string { return &d.Database }, choice("off"))},
-	{name: "declarative_config",
-		set: to(func(d *draft) *[]string { return &d.DeclarativeConfig }, list)},
-	{name: "declarative_config_string", secret: true,
-		set: to(func(d *draft) *string { return &d.DeclarativeConfigString }, text)},
-	{name: "prefix",
-		set: to(func(d *draft) *string { return &d.Prefix }, cleaned)},
-	{name: "router_flavor", def: "traditional_compatible",
-		set: to(func(d *draft) *string { return &d.RouterFlavor }, choice("traditional_compatible"))},
-	{name: "node_id",
-		set: to(func(d *draft) *string { return &d.NodeID }, parseUUID)},
+	{
+		name: "database", def: "off",
+		set: to(func(d *draft) *string { return &d.Database }, choice("off")),
+	},
+	{
+		name: "declarative_config",
+		set:  to(func(d *draft) *[]string { return &d.DeclarativeConfig }, list),
+	},
+	{
+		name: "declarative_config_string", secret: true,
+		set: to(func(d *draft) *string { return &d.DeclarativeConfigString }, text),
+	},
+	{
+		name: "prefix",
+		set:  to(func(d *draft) *string { return &d.Prefix }, cleaned),
+	},
+	{
+		name: "router_flavor", def: "traditional_compatible",
+		set: to(func(d *draft) *string { return &d.RouterFlavor }, choice("traditional_compatible")),
+	},
+	{
+		name: "node_id",
+		set:  to(func(d *draft) *string { return &d.NodeID }, parseUUID),
+	},
 
 	// Tracing is what this program is for: it is on, and every request is traced. In Kong both are the other way.
-	{name: "tracing_instrumentations", def: "all", under: []string{"opentelemetry_tracing"}, old: true,
-		set: to(func(d *draft) *[]string { return &d.TracingInstrumentations }, parseInstrumentations)},
-	{name: "tracing_sampling_rate", def: "1", under: []string{"opentelemetry_tracing_sampling_rate"}, old: true,
-		set: to(func(d *draft) *float64 { return &d.TracingSamplingRate }, parseRate)},
-	{name: "redacted_query_params", own: true,
+	{
+		name: "tracing_instrumentations", def: "all", under: []string{"opentelemetry_tracing"}, old: true,
+		set: to(func(d *draft) *[]string { return &d.TracingInstrumentations }, parseInstrumentations),
+	},
+	{
+		name: "tracing_sampling_rate", def: "1", under: []string{"opentelemetry_tracing_sampling_rate"}, old: true,
+		set: to(func(d *draft) *float64 { return &d.TracingSamplingRate }, parseRate),
+	},
+	{
+		name: "redacted_query_params", own: true,
 		def: "token, access_token, id_token, refresh_token, api_key, apikey, api-key, password, passwd, pwd, secret, " +
 			"client_secret, signature, sig, X-Amz-Signature, X-Amz-Security-Token, X-Amz-Credential, X-Goog-Signature, " +
 			"auth, authorization, jwt, session, sessionid",
-		set: to(func(d *draft) *[]string { return &d.RedactedQueryParams }, parameters)},
+		set: to(func(d *draft) *[]string { return &d.RedactedQueryParams }, parameters),
+	},
 
-	{name: "log_level", def: "notice",
+	{
+		name: "log_level", def: "notice",
 		set: to(func(d *draft) *string { return &d.LogLevel },
-			choice("debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"))},
-	{name: "log_format", def: "text", own: true,
-		set: to(func(d *draft) *string { return &d.LogFormat }, choice("text", "json"))},
+			choice("debug", "info", "notice", "warn", "error", "crit", "alert", "emerg")),
+	},
+	{
+		name: "log_format", def: "text", own: true,
+		set: to(func(d *draft) *string { return &d.LogFormat }, choice("text", "json")),
+	},
 
 	// Whom to believe, and what to tell.
-	{name: "trusted_ips",
-		set: func(d *draft, value string) (err error) { d.TrustedIPs, err = parseTrusted(value); return err }},
-	{name: "real_ip_header", def: "X-Real-IP", over: []string{"nginx_proxy_real_ip_header"},
-		set: to(func(d *draft) *string { return &d.RealIPHeader }, parseHeaderName)},
-	{name: "real_ip_recursive", def: "off", over: []string{"nginx_proxy_real_ip_recursive"},
-		set: to(func(d *draft) *bool { return &d.RealIPRecursive }, parseBool)},
-	{name: "port_maps",
-		set: to(func(d *draft) *map[int]int { return &d.PortMaps }, parsePortMaps)},
-	{name: "headers", def: "server_tokens, latency_tokens, X-Kong-Request-Id",
-		set: to(func(d *draft) *ResponseHeaders { return &d.Headers }, parseHeaders)},
-	{name: "headers_upstream", def: "X-Kong-Request-Id",
-		set: to(func(d *draft) *UpstreamHeaders { return &d.HeadersUpstream }, parseUpstreamHeaders)},
-	{name: "allow_debug_header", def: "off",
-		set: to(func(d *draft) *bool { return &d.AllowDebugHeader }, parseBool)},
-	{name: "admin_token", own: true, secret: true,
-		set: to(func(d *draft) *string { return &d.AdminToken }, text)},
+	{
+		name: "trusted_ips",
+		set:  func(d *draft, value string) (err error) { d.TrustedIPs, err = parseTrusted(value); return err },
+	},
+	{
+		name: "real_ip_header", def: "X-Real-IP", over: []string{"nginx_proxy_real_ip_header"},
+		set: to(func(d *draft) *string { return &d.RealIPHeader }, parseHeaderName),
+	},
+	{
+		name: "real_ip_recursive", def: "off", over: []string{"nginx_proxy_real_ip_recursive"},
+		set: to(func(d *draft) *bool { return &d.RealIPRecursive }, parseBool),
+	},
+	{
+		name: "port_maps",
+		set:  to(func(d *draft) *map[int]int { return &d.PortMaps }, parsePortMaps),
+	},
+	{
+		name: "headers", def: "server_tokens, latency_tokens, X-Kong-Request-Id",
+		set: to(func(d *draft) *ResponseHeaders { return &d.Headers }, parseHeaders),
+	},
+	{
+		name: "headers_upstream", def: "X-Kong-Request-Id",
+		set: to(func(d *draft) *UpstreamHeaders { return &d.HeadersUpstream }, parseUpstreamHeaders),
+	},
+	{
+		name: "allow_debug_header", def: "off",
+		set: to(func(d *draft) *bool { return &d.AllowDebugHeader }, parseBool),
+	},
+	{
+		name: "admin_token", own: true, secret: true,
+		set: to(func(d *draft) *string { return &d.AdminToken }, text),
+	},
 
 	// Names of upstreams.
-	{name: "dns_resolver",
+	{
+		name: "dns_resolver",
 		set: func(d *draft, value string) (err error) {
 			d.legacyDNS.Servers, err = parseNameservers(value)
 			return err
-		}},
-	{name: "dns_hostsfile", def: "/etc/hosts",
-		set: to(func(d *draft) *string { return &d.legacyDNS.HostsFile }, text)},
-	{name: "dns_order", def: "LAST, SRV, A, CNAME",
-		set: to(func(d *draft) *[]string { return &d.legacyDNS.Order }, anyRecord)},
-	{name: "dns_valid_ttl",
-		set: to(func(d *draft) *time.Duration { return &d.legacyDNS.ValidTTL }, parseSeconds)},
-	{name: "dns_stale_ttl", def: "3600",
-		set: to(func(d *draft) *time.Duration { return &d.legacyDNS.StaleTTL }, parseSeconds)},
-	{name: "dns_not_found_ttl", def: "30",
-		set: to(func(d *draft) *time.Duration { return &d.legacyDNS.NotFoundTTL }, parseSeconds)},
-	{name: "dns_error_ttl", def: "1",
-		set: to(func(d *draft) *time.Duration { return &d.legacyDNS.ErrorTTL }, parseSeconds)},
-	{name: "dns_cache_size", def: "10000",
-		set: to(func(d *draft) *int { return &d.legacyDNS.CacheSize }, positive)},
-	{name: "new_dns_client", def: "off",
-		set: to(func(d *draft) *bool { return &d.newDNS }, parseBool)},
-	{name: "resolver_address",
+		},
+	},
+	{
+		name: "dns_hostsfile", def: "/etc/hosts",
+		set: to(func(d *draft) *string { return &d.legacyDNS.HostsFile }, text),
+	},
+	{
+		name: "dns_order", def: "LAST, SRV, A, CNAME",
+		set: to(func(d *draft) *[]string { return &d.legacyDNS.Order }, anyRecord),
+	},
+	{
+		name: "dns_valid_ttl",
+		set:  to(func(d *draft) *time.Duration { return &d.legacyDNS.ValidTTL }, parseSeconds),
+	},
+	{
+		name: "dns_stale_ttl", def: "3600",
+		set: to(func(d *draft) *time.Duration { return &d.legacyDNS.StaleTTL }, parseSeconds),
+	},
+	{
+		name: "dns_not_found_ttl", def: "30",
+		set: to(func(d *draft) *time.Duration { return &d.legacyDNS.NotFoundTTL }, parseSeconds),
+	},
+	{
+		name: "dns_error_ttl", def: "1",
+		set: to(func(d *draft) *time.Duration { return &d.legacyDNS.ErrorTTL }, parseSeconds),
+	},
+	{
+		name: "dns_cache_size", def: "10000",
+		set: to(func(d *draft) *int { return &d.legacyDNS.CacheSize }, positive),
+	},
+	{
+		name: "new_dns_client", def: "off",
+		set: to(func(d *draft) *bool { return &d.newDNS }, parseBool),
+	},
+	{
+		name: "resolver_address",
 		set: func(d *draft, value string) (err error) {
 			d.resolver.Servers, err = parseNameservers(value)
 			return err
-		}},
-	{name: "resolver_hosts_file", def: "/etc/hosts",
-		set: to(func(d *draft) *string { return &d.resolver.HostsFile }, text)},
-	{name: "resolver_family", def: "A, SRV",
-		set: to(func(d *draft) *[]string { return &d.resolver.Order }, anyFamily)},
-	{name: "resolver_valid_ttl",
-		set: to(func(d *draft) *time.Duration { return &d.resolver.ValidTTL }, parseSeconds)},
-	{name: "resolver_stale_ttl", def: "3600",
-		set: to(func(d *draft) *time.Duration { return &d.resolver.StaleTTL }, parseSeconds)},
-	{name: "resolver_error_ttl", def: "1",
-		set: to(func(d *draft) *time.Duration { return &d.resolver.ErrorTTL }, parseSeconds)},
-	{name: "resolver_lru_cache_size", def: "10000",
-		set: to(func(d *draft) *int { return &d.resolver.CacheSize }, positive)},
+		},
+	},
+	{
+		name: "resolver_hosts_file", def: "/etc/hosts",
+		set: to(func(d *draft) *string { return &d.resolver.HostsFile }, text),
+	},
+	{
+		name: "resolver_family", def: "A, SRV",
+		set: to(func(d *draft) *[]string { return &d.resolver.Order }, anyFamily),
+	},
+	{
+		name: "resolver_valid_ttl",
+		set:  to(func(d *draft) *time.Duration { return &d.resolver.ValidTTL }, parseSeconds),
+	},
+	{
+		name: "resolver_stale_ttl", def: "3600",
+		set: to(func(d *draft) *time.Duration { return &d.resolver.StaleTTL }, parseSeconds),
+	},
+	{
+		name: "resolver_error_ttl", def: "1",
+		set: to(func(d *draft) *time.Duration { return &d.resolver.ErrorTTL }, parseSeconds),
+	},
+	{
+		name: "resolver_lru_cache_size", def: "10000",
+		set: to(func(d *draft) *int { return &d.resolver.CacheSize }, positive),
+	},
 
 	// TLS.
-	{name: "ssl_cert",
-		set: to(func(d *draft) *[]string { return &d.ssl.cert }, pems)},
-	{name: "ssl_cert_key", secret: true,
-		set: to(func(d *draft) *[]string { return &d.ssl.key }, pems)},
-	{name: "admin_ssl_cert",
-		set: to(func(d *draft) *[]string { return &d.adminSSL.cert }, pems)},
-	{name: "admin_ssl_cert_key", secret: true,
-		set: to(func(d *draft) *[]string { return &d.adminSSL.key }, pems)},
-	{name: "admin_gui_ssl_cert",
-		set: to(func(d *draft) *[]string { return &d.guiSSL.cert }, pems)},
-	{name: "admin_gui_ssl_cert_key", secret: true,
-		set: to(func(d *draft) *[]string { return &d.guiSSL.key }, pems)},
-	{name: "status_ssl_cert",
-		set: to(func(d *draft) *[]string { return &d.status.cert }, pems)},
-	{name: "status_ssl_cert_key", secret: true,
-		set: to(func(d *draft) *[]string { return &d.status.key }, pems)},
-	{name: "ssl_cipher_suite", def: "intermediate",
-		set: to(func(d *draft) *string { return &d.suite }, choice("modern", "intermediate", "old", "fips", "custom"))},
-	{name: "ssl_protocols", def: "TLSv1.2 TLSv1.3",
+	{
+		name: "ssl_cert",
+		set:  to(func(d *draft) *[]string { return &d.ssl.cert }, pems),
+	},
+	{
+		name: "ssl_cert_key", secret: true,
+		set: to(func(d *draft) *[]string { return &d.ssl.key }, pems),
+	},
+	{
+		name: "admin_ssl_cert",
+		set:  to(func(d *draft) *[]string { return &d.adminSSL.cert }, pems),
+	},
+	{
+		name: "admin_ssl_cert_key", secret: true,
+		set: to(func(d *draft) *[]string { return &d.adminSSL.key }, pems),
+	},
+	{
+		name: "admin_gui_ssl_cert",
+		set:  to(func(d *draft) *[]string { return &d.guiSSL.cert }, pems),
+	},
+	{
+		name: "admin_gui_ssl_cert_key", secret: true,
+		set: to(func(d *draft) *[]string { return &d.guiSSL.key }, pems),
+	},
+	{
+		name: "status_ssl_cert",
+		set:  to(func(d *draft) *[]string { return &d.status.cert }, pems),
+	},
+	{
+		name: "status_ssl_cert_key", secret: true,
+		set: to(func(d *draft) *[]string { return &d.status.key }, pems),
+	},
+	{
+		name: "ssl_cipher_suite", def: "intermediate",
+		set: to(func(d *draft) *string { return &d.suite }, choice("modern", "intermediate", "old", "fips", "custom")),
+	},
+	{
+		name: "ssl_protocols", def: "TLSv1.2 TLSv1.3",
 		set: func(d *draft, value string) (err error) {
 			d.lowestTLS, d.highestTLS, err = parseProtocols(value)
 			return err
-		}},
-	{name: "client_ssl", def: "off",
-		set: to(func(d *draft) *bool { return &d.ClientSSL }, parseBool)},
-	{name: "client_ssl_cert",
-		set: to(func(d *draft) *string { return &d.ClientSSLKeyPair.Cert }, pem)},
-	{name: "client_ssl_cert_key", secret: true,
-		set: to(func(d *draft) *string { return &d.ClientSSLKeyPair.Key }, pem)},
-	{name: "lua_ssl_trusted_certificate", def: "system",
-		set: to(func(d *draft) *[]string { return &d.LuaSSLTrustedCertificate }, pems)},
-	{name: "lua_ssl_verify_depth", def: "1",
-		set: to(func(d *draft) *int { return &d.LuaSSLVerifyDepth }, natural)},
+		},
+	},
+	{
+		name: "client_ssl", def: "off",
+		set: to(func(d *draft) *bool { return &d.ClientSSL }, parseBool),
+	},
+	{
+		name: "client_ssl_cert",
+		set:  to(func(d *draft) *string { return &d.ClientSSLKeyPair.Cert }, pem),
+	},
+	{
+		name: "client_ssl_cert_key", secret: true,
+		set: to(func(d *draft) *string { return &d.ClientSSLKeyPair.Key }, pem),
+	},
+	{
+		name: "lua_ssl_trusted_certificate", def: "system",
+		set: to(func(d *draft) *[]string { return &d.LuaSSLTrustedCertificate }, pems),
+	},
+	{
+		name: "lua_ssl_verify_depth", def: "1",
+		set: to(func(d *draft) *int { return &d.LuaSSLVerifyDepth }, natural),
+	},
 
 	// Bounds. client_max_body_size is nginx's own name of it, which Kong itself does not read.
-	{name: "nginx_http_client_max_body_size", def: "0",
+	{
+		name: "nginx_http_client_max_body_size", def: "0",
 		over: []string{"nginx_proxy_client_max_body_size"}, under: []string{"client_max_body_size"},
-		set: to(func(d *draft) *int64 { return &d.ClientMaxBodySize }, parseSize)},
-	{name: "nginx_admin_client_max_body_size", def: "10m",
-		set: to(func(d *draft) *int64 { return &d.AdminClientMaxBodySize }, parseSize)},
-	{name: "upstream_keepalive_pool_size", def: "512",
-		set: to(func(d *draft) *int { return &d.UpstreamKeepalive.PoolSize }, natural)},
-	{name: "upstream_keepalive_max_requests", def: "10000",
-		set: to(func(d *draft) *int { return &d.UpstreamKeepalive.MaxRequests }, natural)},
-	{name: "upstream_keepalive_idle_timeout", def: "60",
-		set: to(func(d *draft) *time.Duration { return &d.UpstreamKeepalive.IdleTimeout }, parseSeconds)},
-	{name: "shutdown_timeout", def: "8", own: true,
-		set: to(func(d *draft) *time.Duration { return &d.ShutdownTimeout }, parseSeconds)},
+		set: to(func(d *draft) *int64 { return &d.ClientMaxBodySize }, parseSize),
+	},
+	{
+		name: "nginx_admin_client_max_body_size", def: "10m",
+		set: to(func(d *draft) *int64 { return &d.AdminClientMaxBodySize }, parseSize),
+	},
+	{
+		name: "upstream_keepalive_pool_size", def: "512",
+		set: to(func(d *draft) *int { return &d.UpstreamKeepalive.PoolSize }, natural),
+	},
+	{
+		name: "upstream_keepalive_max_requests", def: "10000",
+		set: to(func(d *draft) *int { return &d.UpstreamKeepalive.MaxRequests }, natural),
+	},
+	{
+		name: "upstream_keepalive_idle_timeout", def: "60",
+		set: to(func(d *draft) *time.Duration { return &d.UpstreamKeepalive.IdleTimeout }, parseSeconds),
+	},
+	{
+		name: "shutdown_timeout", def: "8", own: true,
+		set: to(func(d *draft) *time.Duration { return &d.ShutdownTimeout }, parseSeconds),
+	},
 
-	{name: "trace_context_trusted_only", def: "off", own: true,
-		set: to(func(d *draft) *bool { return &d.TraceContextTrustedOnly }, parseBool)},
-	{name: "long_request_report", def: "0", own: true,
-		set: to(func(d *draft) *time.Duration { return &d.LongRequestReport }, parseSeconds)},
+	{
+		name: "trace_context_trusted_only", def: "off", own: true,
+		set: to(func(d *draft) *bool { return &d.TraceContextTrustedOnly }, parseBool),
+	},
+	{
+		name: "long_request_report", def: "0", own: true,
+		set: to(func(d *draft) *time.Duration { return &d.LongRequestReport }, parseSeconds),
+	},
 
 	// A Kong that is read.
-	{name: "kong_admin", own: true,
-		set: to(func(d *draft) *string { return &d.KongAdmin.Address }, parseHTTPURL)},
-	{name: "kong_admin_token", own: true, secret: true,
-		set: to(func(d *draft) *string { return &d.KongAdmin.Token }, text)},
-	{name: "kong_admin_workspace", own: true,
-		set: to(func(d *draft) *string { return &d.KongAdmin.Workspace }, text)},
-	{name: "kong_admin_ca_cert", own: true,
-		set: to(func(d *draft) *string { return &d.KongAdmin.CAFile }, text)},
-	{name: "kong_admin_client_cert", own: true,
-		set: to(func(d *draft) *string { return &d.KongAdmin.CertFile }, text)},
-	{name: "kong_admin_client_cert_key", own: true,
-		set: to(func(d *draft) *string { return &d.KongAdmin.KeyFile }, text)},
-	{name: "kong_admin_server_name", own: true,
-		set: to(func(d *draft) *string { return &d.KongAdmin.ServerName }, text)},
-	{name: "kong_admin_interval", def: "10", own: true,
-		set: to(func(d *draft) *time.Duration { return &d.KongAdmin.Interval }, parseSeconds)},
+	{
+		name: "kong_admin", own: true,
+		set: to(func(d *draft) *string { return &d.KongAdmin.Address }, parseHTTPURL),
+	},
+	{
+		name: "kong_admin_token", own: true, secret: true,
+		set: to(func(d *draft) *string { return &d.KongAdmin.Token }, text),
+	},
+	{
+		name: "kong_admin_workspace", own: true,
+		set: to(func(d *draft) *string { return &d.KongAdmin.Workspace }, text),
+	},
+	{
+		name: "kong_admin_ca_cert", own: true,
+		set: to(func(d *draft) *string { return &d.KongAdmin.CAFile }, text),
+	},
+	{
+		name: "kong_admin_client_cert", own: true,
+		set: to(func(d *draft) *string { return &d.KongAdmin.CertFile }, text),
+	},
+	{
+		name: "kong_admin_client_cert_key", own: true,
+		set: to(func(d *draft) *string { return &d.KongAdmin.KeyFile }, text),
+	},
+	{
+		name: "kong_admin_server_name", own: true,
+		set: to(func(d *draft) *string { return &d.KongAdmin.ServerName }, text),
+	},
+	{
+		name: "kong_admin_interval", def: "10", own: true,
+		set: to(func(d *draft) *time.Duration { return &d.KongAdmin.Interval }, parseSeconds),
+	},
 
 	// Lua.
-	{name: "untrusted_lua", def: "sandbox",
-		set: to(func(d *draft) *string { return &d.UntrustedLua }, choice("off", "sandbox", "on"))},
-	{name: "untrusted_lua_sandbox_requires",
-		set: to(func(d *draft) *[]string { return &d.UntrustedLuaSandboxRequires }, list)},
-	{name: "untrusted_lua_sandbox_environment",
-		set: to(func(d *draft) *[]string { return &d.UntrustedLuaSandboxEnvironment }, list)},
+	{
+		name: "untrusted_lua", def: "sandbox",
+		set: to(func(d *draft) *string { return &d.UntrustedLua }, choice("off", "sandbox", "on")),
+	},
+	{
+		name: "untrusted_lua_sandbox_requires",
+		set:  to(func(d *draft) *[]string { return &d.UntrustedLuaSandboxRequires }, list),
+	},
+	{
+		name: "untrusted_lua_sandbox_environment",
+		set:  to(func(d *draft) *[]string { return &d.UntrustedLuaSandboxEnvironment }, list),
+	},
 }
 
 // names gives all names of a setting, the strongest first.

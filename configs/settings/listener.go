@@ -60,7 +60,7 @@ func parseListener(entry string) (Listener, error) {
 		address  string
 		ipv6only string
 	)
-	for _, word := range strings.Fields(entry) {
+	for word := range strings.FieldsSeq(entry) {
 		name, arg, hasArg := strings.Cut(word, "=")
 		var err error
 		switch {

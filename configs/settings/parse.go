@@ -312,8 +312,10 @@ func (p *parser) checkAddresses(d *draft) {
 		name      string
 		listeners []Listener
 	}{
-		{"proxy_listen", d.ProxyListen}, {"admin_listen", d.AdminListen},
-		{"admin_gui_listen", d.AdminGUIListen}, {"status_listen", d.StatusListen},
+		{"proxy_listen", d.ProxyListen},
+		{"admin_listen", d.AdminListen},
+		{"admin_gui_listen", d.AdminGUIListen},
+		{"status_listen", d.StatusListen},
 	} {
 		for _, address := range l.listeners {
 			first, twice := taken[address.Address]

@@ -331,8 +331,10 @@ func TestOtherNames(t *testing.T) {
 		warnings string
 	}{
 		{
-			"deprecated instrumentations", "", []string{"KONG_OPENTELEMETRY_TRACING=request"},
-			func(s *Settings) any { return s.TracingInstrumentations }, []string{"request"},
+			"deprecated instrumentations", "",
+			[]string{"KONG_OPENTELEMETRY_TRACING=request"},
+			func(s *Settings) any { return s.TracingInstrumentations },
+			[]string{"request"},
 			"environment KONG_OPENTELEMETRY_TRACING: opentelemetry_tracing: is deprecated; its name is tracing_instrumentations now",
 		},
 		{
@@ -351,19 +353,23 @@ func TestOtherNames(t *testing.T) {
 			"kong.conf:1: nginx_http_client_max_body_size: is ignored, since nginx_proxy_client_max_body_size is set",
 		},
 		{
-			"a file for a name that begins like a family's", "", []string{"KONG_NGINX_HTTP_CLIENT_MAX_BODY_SIZE_FILE=/run/size"},
+			"a file for a name that begins like a family's", "",
+			[]string{"KONG_NGINX_HTTP_CLIENT_MAX_BODY_SIZE_FILE=/run/size"},
 			func(s *Settings) any { return s.ClientMaxBodySize }, int64(3), "",
 		},
 		{
-			"real_ip_header by its directive", "", []string{"KONG_NGINX_PROXY_REAL_IP_HEADER=X-Forwarded-For"},
+			"real_ip_header by its directive", "",
+			[]string{"KONG_NGINX_PROXY_REAL_IP_HEADER=X-Forwarded-For"},
 			func(s *Settings) any { return s.RealIPHeader }, "X-Forwarded-For", "",
 		},
 		{
-			"a name that ends in _file", "new_dns_client=on\n", []string{"KONG_RESOLVER_HOSTS_FILE=/hosts"},
+			"a name that ends in _file", "new_dns_client=on\n",
+			[]string{"KONG_RESOLVER_HOSTS_FILE=/hosts"},
 			func(s *Settings) any { return s.DNS.HostsFile }, "/hosts", "",
 		},
 		{
-			"both prefixes", "", []string{"KONG_LOG_FORMAT=text", "SIDEKONG_LOG_FORMAT=json"},
+			"both prefixes", "",
+			[]string{"KONG_LOG_FORMAT=text", "SIDEKONG_LOG_FORMAT=json"},
 			func(s *Settings) any { return s.LogFormat }, "json",
 			"environment KONG_LOG_FORMAT: log_format: is ignored, since SIDEKONG_LOG_FORMAT is set",
 		},
@@ -377,21 +383,25 @@ func TestOtherNames(t *testing.T) {
 			"kong.conf:2: declarative_config_string: is ignored, since declarative_config is set",
 		},
 		{
-			"secret from a file, without its line ends", "", []string{"KONG_ADMIN_TOKEN_FILE=/run/secret"},
+			"secret from a file, without its line ends", "",
+			[]string{"KONG_ADMIN_TOKEN_FILE=/run/secret"},
 			func(s *Settings) any { return s.AdminToken }, "s3cret", "",
 		},
 		{
-			"our prefix for a file", "", []string{"KONG_ADMIN_TOKEN=abc", "SIDEKONG_ADMIN_TOKEN_FILE=/run/secret"},
+			"our prefix for a file", "",
+			[]string{"KONG_ADMIN_TOKEN=abc", "SIDEKONG_ADMIN_TOKEN_FILE=/run/secret"},
 			func(s *Settings) any { return s.AdminToken }, "s3cret",
 			"environment KONG_ADMIN_TOKEN: admin_token: is ignored, since SIDEKONG_ADMIN_TOKEN_FILE is set",
 		},
 		{
-			"string alone", "", []string{"KONG_DECLARATIVE_CONFIG_STRING={\"_format_version\":\"3.0\"}"},
+			"string alone", "",
+			[]string{"KONG_DECLARATIVE_CONFIG_STRING={\"_format_version\":\"3.0\"}"},
 			func(s *Settings) any { return s.DeclarativeConfigString }, `{"_format_version":"3.0"}`, "",
 		},
 		{
 			"suite decides the protocols", "ssl_cipher_suite = modern\nssl_protocols = TLSv1.2\n", nil,
-			func(s *Settings) any { return []uint16{s.SSLMinVersion, s.SSLMaxVersion} }, []uint16{tls.VersionTLS13, tls.VersionTLS13},
+			func(s *Settings) any { return []uint16{s.SSLMinVersion, s.SSLMaxVersion} },
+			[]uint16{tls.VersionTLS13, tls.VersionTLS13},
 			"kong.conf:2: ssl_protocols: has no effect: ssl_cipher_suite is not custom",
 		},
 		{
@@ -448,44 +458,87 @@ func TestFaults(t *testing.T) {
 		flags   map[string]string
 		want    string
 	}{
-		{"value in a file", "\n  log_level = loud # so\n", nil, nil,
-			`kong.conf:2:15: log_level: "loud" is not one of the values; allowed: debug, info, notice, warn, error, crit, alert, emerg`},
-		{"quoted value", "log_format = \"json\"\n", nil, nil,
-			`kong.conf:1:14: log_format: "\"json\"" is not one of the values (quotes are part of the value); allowed: text, json`},
-		{"value in the environment", "", []string{"KONG_TRACING_SAMPLING_RATE=2"}, nil,
-			`environment KONG_TRACING_SAMPLING_RATE: tracing_sampling_rate: "2" is not a number in range; allowed: 0 to 1`},
-		{"value of a flag", "", nil, map[string]string{"shutdown-timeout": "soon"},
-			`flag --shutdown-timeout: shutdown_timeout: "soon" is not a number of seconds in range; allowed: 0 to 1000000000`},
+		{
+			"value in a file", "\n  log_level = loud # so\n", nil, nil,
+			`kong.conf:2:15: log_level: "loud" is not one of the values; allowed: debug, info, notice, warn, error, crit, alert, emerg`,
+		},
+		{
+			"quoted value", "log_format = \"json\"\n", nil, nil,
+			`kong.conf:1:14: log_format: "\"json\"" is not one of the values (quotes are part of the value); allowed: text, json`,
+		},
+		{
+			"value in the environment", "",
+			[]string{"KONG_TRACING_SAMPLING_RATE=2"},
+			nil,
+			`environment KONG_TRACING_SAMPLING_RATE: tracing_sampling_rate: "2" is not a number in range; allowed: 0 to 1`,
+		},
+		{
+			"value of a flag", "", nil,
+			map[string]string{"shutdown-timeout": "soon"},
+			`flag --shutdown-timeout: shutdown_timeout: "soon" is not a number of seconds in range; allowed: 0 to 1000000000`,
+		},
 		{"no such flag", "", nil, map[string]string{"frobnicate": "1"}, `flag --frobnicate: frobnicate: there is no such setting`},
 		{"flag without an effect", "", nil, map[string]string{"pg_host": "x"}, `flag --pg-host: pg_host: there is no such setting`},
 		{"database", "database = postgres\n", nil, nil, `kong.conf:1:12: database: "postgres" is not one of the values; allowed: off`},
-		{"router", "router_flavor = expressions\n", nil, nil,
-			`kong.conf:1:17: router_flavor: "expressions" is not one of the values; allowed: traditional_compatible`},
-		{"instrumentation", "", []string{"KONG_TRACING_INSTRUMENTATIONS=router,dns"}, nil,
-			`environment KONG_TRACING_INSTRUMENTATIONS: tracing_instrumentations: "dns" is not one of the values; allowed: ` + strings.Join(instrumentations, ", ")},
-		{"by its deprecated name", "opentelemetry_tracing_sampling_rate = x\n", nil, nil,
-			`kong.conf:1:39: opentelemetry_tracing_sampling_rate: "x" is not a number in range; allowed: 0 to 1`},
-		{"value and file", "", []string{"KONG_ADMIN_TOKEN=abc", "KONG_ADMIN_TOKEN_FILE=/run/secret"}, nil,
-			`environment KONG_ADMIN_TOKEN_FILE: admin_token: is given twice, as a value and as a file; allowed: one of KONG_ADMIN_TOKEN and KONG_ADMIN_TOKEN_FILE`},
-		{"no such file", "", []string{"KONG_ADMIN_TOKEN_FILE=/run/none"}, nil,
-			`environment KONG_ADMIN_TOKEN_FILE: admin_token: read file: open /run/none: file does not exist`},
-		{"vault", "admin_token = {vault://env/token}\n", nil, nil,
-			`kong.conf:1:15: admin_token: references to vaults are not resolved; allowed: the value itself, or KONG_X_FILE with the path of a file that holds it`},
+		{
+			"router", "router_flavor = expressions\n", nil, nil,
+			`kong.conf:1:17: router_flavor: "expressions" is not one of the values; allowed: traditional_compatible`,
+		},
+		{
+			"instrumentation", "",
+			[]string{"KONG_TRACING_INSTRUMENTATIONS=router,dns"},
+			nil,
+			`environment KONG_TRACING_INSTRUMENTATIONS: tracing_instrumentations: "dns" is not one of the values; allowed: ` + strings.Join(instrumentations, ", "),
+		},
+		{
+			"by its deprecated name", "opentelemetry_tracing_sampling_rate = x\n", nil, nil,
+			`kong.conf:1:39: opentelemetry_tracing_sampling_rate: "x" is not a number in range; allowed: 0 to 1`,
+		},
+		{
+			"value and file", "",
+			[]string{"KONG_ADMIN_TOKEN=abc", "KONG_ADMIN_TOKEN_FILE=/run/secret"},
+			nil,
+			`environment KONG_ADMIN_TOKEN_FILE: admin_token: is given twice, as a value and as a file; allowed: one of KONG_ADMIN_TOKEN and KONG_ADMIN_TOKEN_FILE`,
+		},
+		{
+			"no such file", "",
+			[]string{"KONG_ADMIN_TOKEN_FILE=/run/none"},
+			nil,
+			`environment KONG_ADMIN_TOKEN_FILE: admin_token: read file: open /run/none: file does not exist`,
+		},
+		{
+			"vault", "admin_token = {vault://env/token}\n", nil, nil,
+			`kong.conf:1:15: admin_token: references to vaults are not resolved; allowed: the value itself, or KONG_X_FILE with the path of a file that holds it`,
+		},
 		{"certificate without a key", "ssl_cert = /c\n", nil, nil, `kong.conf:1:12: ssl_cert: ssl_cert_key is missing; allowed: both or neither`},
-		{"key without a certificate", "", []string{"KONG_SSL_CERT_KEY=/k"}, nil,
-			`environment KONG_SSL_CERT_KEY: ssl_cert_key: ssl_cert is missing; allowed: both or neither`},
-		{"more keys than certificates", "ssl_cert = /c\nssl_cert_key = /k, /l\n", nil, nil,
-			`kong.conf:2:16: ssl_cert_key: 2 keys are given for 1 certificates; allowed: as many keys as certificates, in the same order`},
-		{"client key without a certificate", "client_ssl = on\nclient_ssl_cert_key = /k\n", nil, nil,
-			`kong.conf:2:23: client_ssl_cert_key: client_ssl_cert is missing; allowed: both or neither`},
-		{"one address twice", "status_listen = 127.0.0.1:8001\n", nil, nil,
-			`kong.conf:1:17: status_listen: 127.0.0.1:8001 is also an address of admin_listen`},
-		{"one address twice, the second by default", "proxy_listen = 127.0.0.1:8001\n", nil, nil,
-			`kong.conf:1:16: proxy_listen: 127.0.0.1:8001 is also an address of admin_listen`},
-		{"several", "log_level = x\nnonsense\nlog_format = y\n", nil, nil,
+		{
+			"key without a certificate", "",
+			[]string{"KONG_SSL_CERT_KEY=/k"},
+			nil,
+			`environment KONG_SSL_CERT_KEY: ssl_cert_key: ssl_cert is missing; allowed: both or neither`,
+		},
+		{
+			"more keys than certificates", "ssl_cert = /c\nssl_cert_key = /k, /l\n", nil, nil,
+			`kong.conf:2:16: ssl_cert_key: 2 keys are given for 1 certificates; allowed: as many keys as certificates, in the same order`,
+		},
+		{
+			"client key without a certificate", "client_ssl = on\nclient_ssl_cert_key = /k\n", nil, nil,
+			`kong.conf:2:23: client_ssl_cert_key: client_ssl_cert is missing; allowed: both or neither`,
+		},
+		{
+			"one address twice", "status_listen = 127.0.0.1:8001\n", nil, nil,
+			`kong.conf:1:17: status_listen: 127.0.0.1:8001 is also an address of admin_listen`,
+		},
+		{
+			"one address twice, the second by default", "proxy_listen = 127.0.0.1:8001\n", nil, nil,
+			`kong.conf:1:16: proxy_listen: 127.0.0.1:8001 is also an address of admin_listen`,
+		},
+		{
+			"several", "log_level = x\nnonsense\nlog_format = y\n", nil, nil,
 			"kong.conf:2:1: this line assigns nothing; allowed: key = value, or a comment that begins with #\n" +
 				`kong.conf:1:13: log_level: "x" is not one of the values; allowed: debug, info, notice, warn, error, crit, alert, emerg` + "\n" +
-				`kong.conf:3:14: log_format: "y" is not one of the values; allowed: text, json`},
+				`kong.conf:3:14: log_format: "y" is not one of the values; allowed: text, json`,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -276,7 +276,7 @@ func parseProtocols(value string) (lowest, highest uint16, err error) {
 	versions := map[string]uint16{
 		"TLSv1": tls.VersionTLS10, "TLSv1.1": tls.VersionTLS11, "TLSv1.2": tls.VersionTLS12, "TLSv1.3": tls.VersionTLS13,
 	}
-	for _, word := range strings.Fields(value) {
+	for word := range strings.FieldsSeq(value) {
 		version, ok := versions[word]
 		if !ok {
 			return 0, 0, &invalid{word, "is not a TLS version that can be spoken", "TLSv1, TLSv1.1, TLSv1.2, TLSv1.3"}

@@ -38,35 +38,63 @@ func testDecode[T any](t *testing.T, decode func(string) (T, error), tests []dec
 
 func TestParseSize(t *testing.T) {
 	testDecode(t, parseSize, []decodeCase[int64]{
-		{"0", 0, ""}, {"1", 1, ""}, {"8k", 8 << 10, ""}, {"8K", 8 << 10, ""}, {"10m", 10 << 20, ""}, {"2G", 2 << 30, ""},
+		{"0", 0, ""},
+		{"1", 1, ""},
+		{"8k", 8 << 10, ""},
+		{"8K", 8 << 10, ""},
+		{"10m", 10 << 20, ""},
+		{"2G", 2 << 30, ""},
 		{"9223372036854775807", 1<<63 - 1, ""},
-		{"9223372036854775808", 0, "is not a size"}, {"9007199254740992k", 0, "is not a size"},
-		{"8589934591g", 8589934591 << 30, ""}, {"8589934592g", 0, "is not a size"},
-		{"", 0, "is not a size"}, {"k", 0, "is not a size"}, {"-1", 0, "is not a size"}, {"1.5m", 0, "is not a size"},
-		{"10 m", 0, "is not a size"}, {"10mb", 0, "is not a size"}, {"+1", 0, "is not a size"},
+		{"9223372036854775808", 0, "is not a size"},
+		{"9007199254740992k", 0, "is not a size"},
+		{"8589934591g", 8589934591 << 30, ""},
+		{"8589934592g", 0, "is not a size"},
+		{"", 0, "is not a size"},
+		{"k", 0, "is not a size"},
+		{"-1", 0, "is not a size"},
+		{"1.5m", 0, "is not a size"},
+		{"10 m", 0, "is not a size"},
+		{"10mb", 0, "is not a size"},
+		{"+1", 0, "is not a size"},
 	})
 }
 
 func TestParseSeconds(t *testing.T) {
 	testDecode(t, parseSeconds, []decodeCase[time.Duration]{
-		{"0", 0, ""}, {"60", time.Minute, ""}, {"0.5", 500 * time.Millisecond, ""}, {"1000000000", 1e9 * time.Second, ""},
-		{"-1", 0, "number of seconds"}, {"NaN", 0, "number of seconds"}, {"Inf", 0, "number of seconds"},
-		{"1e300", 0, "number of seconds"}, {"1m", 0, "number of seconds"}, {"", 0, "number of seconds"},
+		{"0", 0, ""},
+		{"60", time.Minute, ""},
+		{"0.5", 500 * time.Millisecond, ""},
+		{"1000000000", 1e9 * time.Second, ""},
+		{"-1", 0, "number of seconds"},
+		{"NaN", 0, "number of seconds"},
+		{"Inf", 0, "number of seconds"},
+		{"1e300", 0, "number of seconds"},
+		{"1m", 0, "number of seconds"},
+		{"", 0, "number of seconds"},
 	})
 }
 
 func TestParseRate(t *testing.T) {
 	testDecode(t, parseRate, []decodeCase[float64]{
-		{"0", 0, ""}, {"1", 1, ""}, {"1.0", 1, ""}, {".01", 0.01, ""},
-		{"1.01", 0, "not a number in range"}, {"-0.1", 0, "not a number in range"}, {"nan", 0, "not a number in range"},
+		{"0", 0, ""},
+		{"1", 1, ""},
+		{"1.0", 1, ""},
+		{".01", 0.01, ""},
+		{"1.01", 0, "not a number in range"},
+		{"-0.1", 0, "not a number in range"},
+		{"nan", 0, "not a number in range"},
 		{"10%", 0, "not a number in range"},
 	})
 }
 
 func TestParseBool(t *testing.T) {
 	testDecode(t, parseBool, []decodeCase[bool]{
-		{"on", true, ""}, {"true", true, ""}, {"off", false, ""}, {"false", false, ""},
-		{"ON", false, "neither on nor off"}, {"1", false, "neither on nor off"},
+		{"on", true, ""},
+		{"true", true, ""},
+		{"off", false, ""},
+		{"false", false, ""},
+		{"ON", false, "neither on nor off"},
+		{"1", false, "neither on nor off"},
 	})
 }
 
@@ -100,10 +128,13 @@ func TestParseNameservers(t *testing.T) {
 
 func TestParseInstrumentations(t *testing.T) {
 	testDecode(t, parseInstrumentations, []decodeCase[[]string]{
-		{"all", []string{"all"}, ""}, {"off", []string{"off"}, ""}, {"request,router, request", []string{"request", "router"}, ""},
+		{"all", []string{"all"}, ""},
+		{"off", []string{"off"}, ""},
+		{"request,router, request", []string{"request", "router"}, ""},
 		{
 			"db_query, router, http_client, balancer, plugin_rewrite, plugin_access, plugin_header_filter, dns_query",
-			[]string{"db_query", "router", "http_client", "balancer", "plugin_rewrite", "plugin_access", "plugin_header_filter", "dns_query"}, "",
+			[]string{"db_query", "router", "http_client", "balancer", "plugin_rewrite", "plugin_access", "plugin_header_filter", "dns_query"},
+			"",
 		},
 		{"upstream,plugin_body_filter,plugin_log", []string{"upstream", "plugin_body_filter", "plugin_log"}, ""},
 		{"off,router", nil, `"off,router" mixes off`},
@@ -135,7 +166,9 @@ func TestParseHeaders(t *testing.T) {
 func TestParseOthers(t *testing.T) {
 	testDecode(t, parsePortMaps, []decodeCase[map[int]int]{
 		{"80:8000, 443:8443", map[int]int{8000: 80, 8443: 443}, ""},
-		{"80", nil, "is not a pair of ports"}, {"0:8000", nil, "is not a pair of ports"}, {"80:8000:1", nil, "is not a pair of ports"},
+		{"80", nil, "is not a pair of ports"},
+		{"0:8000", nil, "is not a pair of ports"},
+		{"80:8000:1", nil, "is not a pair of ports"},
 	})
 	testDecode(t, parseHeaderName, []decodeCase[string]{
 		{"X-Forwarded-For", "X-Forwarded-For", ""}, {"proxy_protocol", "proxy_protocol", ""}, {"X Real", "", "is not the name"},
@@ -149,7 +182,8 @@ func TestParseOthers(t *testing.T) {
 	testDecode(t, parameters, []decodeCase[[]string]{{"off", nil, ""}, {"Token, X-Sig", []string{"token", "x-sig"}, ""}})
 	testDecode(t, parseUUID, []decodeCase[string]{
 		{"1B4E28BA-2fa1-41d2-883f-0016d3cca427", "1b4e28ba-2fa1-41d2-883f-0016d3cca427", ""},
-		{"1b4e28ba2fa141d2883f0016d3cca427", "", "is not a UUID"}, {"1b4e28ba-2fa1-41d2-883f-0016d3cca42g", "", "is not a UUID"},
+		{"1b4e28ba2fa141d2883f0016d3cca427", "", "is not a UUID"},
+		{"1b4e28ba-2fa1-41d2-883f-0016d3cca42g", "", "is not a UUID"},
 	})
 }
 

@@ -61,21 +61,30 @@ func TestCacheOverTime(t *testing.T) {
 		steps []step
 	}{
 		{
-			"TTL of the records", Config{}, number,
+			"TTL of the records",
+			Config{},
+			number,
 			[]step{{0, "10.0.0.1:80", 1}, {9 * time.Second, "10.0.0.1:80", 1}, {10 * time.Second, "10.0.0.2:80", 2}},
 		},
 		{
-			"valid TTL in place of it", Config{ValidTTL: 30 * time.Second}, number,
+			"valid TTL in place of it",
+			Config{ValidTTL: 30 * time.Second},
+			number,
 			[]step{{29 * time.Second, "10.0.0.1:80", 1}, {58 * time.Second, "10.0.0.1:80", 1}, {60 * time.Second, "10.0.0.2:80", 2}},
 		},
 		{
-			"stale while one query renews", Config{StaleTTL: time.Minute}, number,
+			"stale while one query renews",
+			Config{StaleTTL: time.Minute},
+			number,
 			[]step{{0, "10.0.0.1:80", 1}, {15 * time.Second, "10.0.0.1:80", 2}, {16 * time.Second, "10.0.0.2:80", 2}, {90 * time.Second, "10.0.0.3:80", 3}},
 		},
 		{
-			"server failure keeps stale records to their end", Config{StaleTTL: time.Minute, ErrorTTL: 5 * time.Second}, thenFail(2),
+			"server failure keeps stale records to their end",
+			Config{StaleTTL: time.Minute, ErrorTTL: 5 * time.Second},
+			thenFail(2),
 			[]step{
-				{0, "10.0.0.1:80", 1}, {15 * time.Second, "10.0.0.1:80", 2},
+				{0, "10.0.0.1:80", 1},
+				{15 * time.Second, "10.0.0.1:80", 2},
 				{16 * time.Second, "10.0.0.1:80", 2}, // no second try within the error TTL
 				{21 * time.Second, "10.0.0.1:80", 3},
 				{70 * time.Second, "dns server error: 2 server failure", 4},
@@ -84,28 +93,39 @@ func TestCacheOverTime(t *testing.T) {
 			},
 		},
 		{
-			"an empty answer keeps stale records", Config{StaleTTL: time.Minute, ErrorTTL: time.Second, NotFoundTTL: time.Second}, thenFail(0),
+			"an empty answer keeps stale records",
+			Config{StaleTTL: time.Minute, ErrorTTL: time.Second, NotFoundTTL: time.Second},
+			thenFail(0),
 			[]step{{0, "10.0.0.1:80", 1}, {15 * time.Second, "10.0.0.1:80", 2}, {70 * time.Second, "dns client error: 101 empty record received", 3}},
 		},
 		{
-			"no such name ends them", Config{StaleTTL: time.Minute, NotFoundTTL: 30 * time.Second}, thenFail(3),
+			"no such name ends them",
+			Config{StaleTTL: time.Minute, NotFoundTTL: 30 * time.Second},
+			thenFail(3),
 			[]step{
-				{0, "10.0.0.1:80", 1}, {15 * time.Second, "10.0.0.1:80", 2},
+				{0, "10.0.0.1:80", 1},
+				{15 * time.Second, "10.0.0.1:80", 2},
 				{16 * time.Second, "dns server error: 3 name error", 2},
 				{44 * time.Second, "dns server error: 3 name error", 2},
 				{45 * time.Second, "dns server error: 3 name error", 3},
 			},
 		},
 		{
-			"nothing remembered", Config{}, func(n int) (string, int) { return fmt.Sprintf("0 IN A 10.0.0.%d", n), 0 },
+			"nothing remembered",
+			Config{},
+			func(n int) (string, int) { return fmt.Sprintf("0 IN A 10.0.0.%d", n), 0 },
 			[]step{{0, "10.0.0.1:80", 1}, {0, "10.0.0.2:80", 2}},
 		},
 		{
-			"a TTL with the highest bit set is none", Config{}, func(n int) (string, int) { return fmt.Sprintf("2147483648 IN A 10.0.0.%d", n), 0 },
+			"a TTL with the highest bit set is none",
+			Config{},
+			func(n int) (string, int) { return fmt.Sprintf("2147483648 IN A 10.0.0.%d", n), 0 },
 			[]step{{0, "10.0.0.1:80", 1}, {0, "10.0.0.2:80", 2}},
 		},
 		{
-			"a TTL of years is cut", Config{}, func(n int) (string, int) { return fmt.Sprintf("2147483647 IN A 10.0.0.%d", n), 0 },
+			"a TTL of years is cut",
+			Config{},
+			func(n int) (string, int) { return fmt.Sprintf("2147483647 IN A 10.0.0.%d", n), 0 },
 			[]step{{0, "10.0.0.1:80", 1}, {maxTTL - 1, "10.0.0.1:80", 1}, {maxTTL, "10.0.0.2:80", 2}},
 		},
 	}

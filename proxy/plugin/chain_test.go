@@ -31,8 +31,14 @@ func TestPrecedence(t *testing.T) {
 	}
 	type scope struct{ consumer, route, service bool }
 	order := []scope{
-		{true, true, true}, {true, true, false}, {true, false, true}, {false, true, true},
-		{true, false, false}, {false, true, false}, {false, false, true}, {false, false, false},
+		{true, true, true},
+		{true, true, false},
+		{true, false, true},
+		{false, true, true},
+		{true, false, false},
+		{false, true, false},
+		{false, false, true},
+		{false, false, false},
 	}
 	name := func(s scope) string {
 		return fmt.Sprintf("consumer=%t route=%t service=%t", s.consumer, s.route, s.service)
@@ -53,7 +59,8 @@ func TestPrecedence(t *testing.T) {
 			// Others' never run.
 			for _, other := range []*entity.Plugin{
 				{Consumer: ref(true, "other"), Route: ref(true, "r"), Service: ref(true, "s")},
-				{Consumer: ref(true, "c"), Route: ref(true, "other")}, {Service: ref(true, "other")},
+				{Consumer: ref(true, "c"), Route: ref(true, "other")},
+				{Service: ref(true, "other")},
 			} {
 				other.Meta.ID, other.Name, other.Enabled, other.Protocols = "other", "tell", true, []string{"http"}
 				configs = append(configs, other)

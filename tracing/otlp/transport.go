@@ -259,7 +259,7 @@ func newSecrets(c Config, endpoint *url.URL) *strings.Replacer {
 	}
 	for _, value := range c.Headers {
 		add(value)
-		for _, word := range strings.Fields(value) {
+		for word := range strings.FieldsSeq(value) {
 			add(word)
 		}
 	}

@@ -1,5 +1,7 @@
 package function
 
+import "slices"
+
 import lua "github.com/yuin/gopher-lua"
 
 // maxNested bounds coroutines that resume each other: each is a recursion of the interpreter.
@@ -65,11 +67,9 @@ func coroutineLibrary(L *lua.LState) *lua.LTable {
 		if !ok {
 			typeError(L, 1, "coroutine")
 		}
-		for _, other := range runOf(L).active[:len(runOf(L).active)-1] {
-			if other == thread {
-				L.Push(lua.LString("normal"))
-				return 1
-			}
+		if slices.Contains(runOf(L).active[:len(runOf(L).active)-1], thread) {
+			L.Push(lua.LString("normal"))
+			return 1
 		}
 		return status(L)
 	}))
@@ -90,10 +90,8 @@ func resume(L *lua.LState, stock lua.LGFunction) (n int, ok bool) {
 		L.Push(lua.LString(message))
 		return 1, false
 	}
-	for _, other := range r.active {
-		if other == thread {
-			return refuse("cannot resume non-suspended coroutine")
-		}
+	if slices.Contains(r.active, thread) {
+		return refuse("cannot resume non-suspended coroutine")
 	}
 	switch {
 	case thread.Dead || thread.Context() == nil:

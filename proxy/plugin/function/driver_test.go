@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	maps0 "maps"
 	"math"
 	"net/http"
 	"net/netip"
@@ -295,9 +296,14 @@ func (d *driver) serve(s *settings, tracer *tracing.Tracer, steps []step, up *re
 func (d *driver) describe() {
 	f := d.facts
 	for _, attr := range [][2]string{
-		{"http.method", f.Method}, {"http.url", "http://" + f.Host + f.Target}, {"http.host", f.Host}, {"http.scheme", "http"},
-		{"http.flavor", fmt.Sprintf("%d.%d", f.Major, f.Minor)}, {"http.client_ip", f.Client.String()},
-		{"net.peer.ip", f.Peer.Addr().String()}, {"kong.request.id", f.RequestID},
+		{"http.method", f.Method},
+		{"http.url", "http://" + f.Host + f.Target},
+		{"http.host", f.Host},
+		{"http.scheme", "http"},
+		{"http.flavor", fmt.Sprintf("%d.%d", f.Major, f.Minor)},
+		{"http.client_ip", f.Client.String()},
+		{"net.peer.ip", f.Peer.Addr().String()},
+		{"kong.request.id", f.RequestID},
 	} {
 		d.root.SetString(attr[0], attr[1])
 	}
@@ -425,9 +431,7 @@ func (d *driver) forward(steps []step, up *reply) outcome {
 		delete(h, "Content-Length")
 	}
 	maps := d.early
-	for name, values := range maps {
-		h[name] = values
-	}
+	maps0.Copy(h, maps)
 	d.status = up.Status
 	d.response = &plugin.Response{Status: up.Status, Header: h, Source: plugin.FromService}
 	client, ok := d.send(steps, pieces, true)

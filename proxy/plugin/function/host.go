@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -231,9 +232,7 @@ func (h *contextHost) apply() {
 
 // mergeEarly adds the headers that were set ahead of the answer.
 func (h *contextHost) mergeEarly() {
-	for name, values := range h.early {
-		h.ctx.Response.Header[name] = values
-	}
+	maps.Copy(h.ctx.Response.Header, h.early)
 }
 
 // RequestBody reads the body and puts it back. What is beyond the limit stays unread.

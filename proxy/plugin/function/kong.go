@@ -147,7 +147,8 @@ func pushEntity(L *lua.LState, r *run, e any) int {
 	return 1
 }
 
-func clientConsumer(L *lua.LState, r *run) int   { return pushEntity(L, r, r.host.Facts().Consumer) }
+func clientConsumer(L *lua.LState, r *run) int { return pushEntity(L, r, r.host.Facts().Consumer) }
+
 func clientCredential(L *lua.LState, r *run) int { return pushEntity(L, r, r.host.Facts().Credential) }
 
 func clientLoadConsumer(L *lua.LState, r *run) int {

@@ -51,8 +51,10 @@ func newNgx(L *lua.LState) *lua.LTable {
 	config.RawSetString("ngx_lua_version", lua.LNumber(10026))
 	ngx.RawSetString("config", config)
 	shared := L.NewTable()
-	for _, name := range []string{"kong", "kong_db_cache", "kong_db_cache_miss", "kong_core_db_cache", "kong_locks",
-		"kong_cluster_events", "kong_healthchecks", "kong_rate_limiting_counters", "prometheus_metrics"} {
+	for _, name := range []string{
+		"kong", "kong_db_cache", "kong_db_cache_miss", "kong_core_db_cache", "kong_locks",
+		"kong_cluster_events", "kong_healthchecks", "kong_rate_limiting_counters", "prometheus_metrics",
+	} {
 		shared.RawSetString(name, set(L.NewTable(), dictFunctions))
 	}
 	ngx.RawSetString("shared", shared)

@@ -69,8 +69,12 @@ func (c *config) propagation() propagation.Config {
 	return out
 }
 
-// defaultBatchSize is Kong's. Left at it, the size only triggers a post (docs/decisions/0004-batches.md).
-const defaultBatchSize = 200
+// Kong's defaults of max_batch_size, without queue and beside other fields of it. Left at them, nobody chose a size, and
+// it does not bound a post (docs/decisions/0004-batches.md).
+const (
+	defaultBatchSize       = 200
+	defaultBatchSizeBeside = 1
+)
 
 func (c *config) queue() queue.Settings {
 	q := c.Queue
@@ -85,11 +89,6 @@ func (c *config) queue() queue.Settings {
 		ConcurrencyLimit:   q.ConcurrencyLimit,
 		PostBytes:          q.MaxPostBytes,
 	}
-	// Kong fills in a 1 where queue is given without a size. Beside fields that Kong does not know it was not meant.
-	ours := q.Storage != "" || q.StorageMaxBytes != 0 || q.StorageMaxAge != 0 || q.MaxPostBytes != 0
-	if ours && settings.MaxBatchSize == 1 {
-		settings.MaxBatchSize = 0
-	}
 	// Kong: kong/tools/queue.lua get_plugin_params translates the deprecated names.
 	if c.BatchSpanCount > 0 && c.BatchSpanCount != defaultBatchSize {
 		settings.MaxBatchSize = c.BatchSpanCount
@@ -97,7 +96,7 @@ func (c *config) queue() queue.Settings {
 	if c.BatchFlushDelay > 0 {
 		settings.MaxCoalescingDelay = seconds(c.BatchFlushDelay)
 	}
-	if settings.MaxBatchSize == defaultBatchSize {
+	if settings.MaxBatchSize == defaultBatchSize || settings.MaxBatchSize == defaultBatchSizeBeside {
 		settings.MaxBatchSize = 0
 	}
 	return settings

@@ -63,8 +63,8 @@ func TestQueueSettings(t *testing.T) {
 		{`{"batch_flush_delay": 3}`, with(func(s *queue.Settings) { s.MaxCoalescingDelay = 3 * time.Second })},
 		{`{"queue": {"max_coalescing_delay": 0, "max_entries": 5, "max_bytes": 4000, "max_retry_time": 7, "initial_retry_delay": 0.5,
 			"max_retry_delay": 2.5, "concurrency_limit": -1}}`, queue.Settings{
-			MaxBatchSize: 1, // Kong's default where anything of the queue is set
-			MaxEntries:   5, MaxBytes: 4000, MaxRetryTime: 7 * time.Second, InitialRetryDelay: 500 * time.Millisecond,
+			// max_batch_size is 1 here, Kong's default where anything of the queue is set: nobody chose it.
+			MaxEntries: 5, MaxBytes: 4000, MaxRetryTime: 7 * time.Second, InitialRetryDelay: 500 * time.Millisecond,
 			MaxRetryDelay: 2500 * time.Millisecond, ConcurrencyLimit: -1,
 		}},
 	} {
