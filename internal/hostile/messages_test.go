@@ -198,7 +198,7 @@ func judge(raw []byte, forwarded []*message, answer []byte) error {
 			next++
 		}
 		if !found {
-			return fmt.Errorf("forwarded %q with body %q, which nobody sent (%v)", f.start, f.body, doubt)
+			return fmt.Errorf("forwarded %q with body %q, which nobody sent (%w)", f.start, f.body, doubt)
 		}
 	}
 	return nil

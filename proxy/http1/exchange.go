@@ -212,7 +212,7 @@ func (x *exchange) parseHead() (*http.Response, error) {
 	if x.req.Method != http.MethodHead {
 		buf, _ := br.Peek(br.Buffered())
 		if n := parsePlainHead(buf, &x.res); n > 0 {
-			br.Discard(n)
+			_, _ = br.Discard(n) // it is buffered
 			x.res.Request = x.req
 			return &x.res, nil
 		}
@@ -321,7 +321,7 @@ func (x *exchange) Close() error {
 	case bodyOpen:
 		complete := x.src == nil && x.left <= int64(x.c.br.Buffered())
 		if complete {
-			x.c.br.Discard(int(x.left))
+			_, _ = x.c.br.Discard(int(x.left)) // it is buffered
 		}
 		x.finish(complete)
 	}

@@ -661,7 +661,7 @@ func TestLateBody(t *testing.T) {
 			defer cancel()
 			req := newRequest(t, "POST", u.url, late(cancel)).WithContext(ctx)
 			req.ContentLength = length
-			_, err := newTransport(t).RoundTrip(req) //nolint:bodyclose // there is none
+			_, err := newTransport(t).RoundTrip(req)
 			var fault *Error
 			if !errors.As(err, &fault) || fault.Phase != Body || !fault.Timeout() {
 				t.Errorf("got %v, want a time-out of the body", err)

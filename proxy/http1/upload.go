@@ -49,7 +49,7 @@ func startUpload(c *conn, m *message, req *http.Request) *upload {
 		c.setUploading(false)
 		fatal := u.err != nil && (u.err.Phase == Body || u.err.Timeout())
 		if !fatal {
-			c.armRead() // an error here is the reader's next error
+			_ = c.armRead() // an error here is the reader's next error
 		}
 		close(u.done)
 		if fatal {

@@ -30,23 +30,22 @@ import (
 
 // driver plays the gateway for one request, through Host: one route, one service, an upstream that answers as told.
 type driver struct {
-	phase     phase
-	request   *http.Request
-	body      []byte
-	facts     Facts
-	upstream  Upstream
-	early     http.Header
-	response  *plugin.Response
-	status    int
-	answer    *Answer
-	state     any
-	trace     *tracing.Trace
-	root      tracing.Span
-	plugin    tracing.Span  // of the running plugin's phase
-	active    *tracing.Span // set by a script
-	buffered  []byte
-	logged    map[string]json.RawMessage
-	replyBody []byte
+	phase    phase
+	request  *http.Request
+	body     []byte
+	facts    Facts
+	upstream Upstream
+	early    http.Header
+	response *plugin.Response
+	status   int
+	answer   *Answer
+	state    any
+	trace    *tracing.Trace
+	root     tracing.Span
+	plugin   tracing.Span  // of the running plugin's phase
+	active   *tracing.Span // set by a script
+	buffered []byte
+	logged   map[string]json.RawMessage
 }
 
 func (d *driver) Facts() Facts {

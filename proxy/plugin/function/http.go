@@ -82,7 +82,7 @@ func httpRequestURI(L *lua.LState) int {
 	var err error
 	limit := r.memory / 4
 	r.wait(func() {
-		if res, err = client.Do(req); err != nil {
+		if res, err = client.Do(req); err != nil { //nolint:bodyclose // it is closed below
 			return
 		}
 		defer res.Body.Close()

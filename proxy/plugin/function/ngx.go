@@ -112,7 +112,7 @@ var dictFunctions = map[string]lua.LGFunction{
 func ngxIndex(L *lua.LState) int {
 	r := runOf(L)
 	key, _ := L.Get(2).(lua.LString)
-	v := lua.LValue(lua.LNil)
+	v := lua.LNil
 	switch key {
 	case "ctx":
 		if r.request.ctx == nil {
@@ -166,7 +166,7 @@ func ngxNewIndex(L *lua.LState) int {
 
 func argIndex(L *lua.LState) int {
 	r := runOf(L)
-	v := lua.LValue(lua.LNil)
+	v := lua.LNil
 	if n, ok := L.Get(2).(lua.LNumber); ok && r.phase == bodyFilter {
 		switch n {
 		case 1:

@@ -23,7 +23,7 @@ func newTracing(L *lua.LState) *lua.LTable {
 	}
 	meta := L.NewTable()
 	meta.RawSetString("__index", L.NewFunction(func(L *lua.LState) int {
-		v := lua.LValue(lua.LNil)
+		v := lua.LNil
 		if key, _ := L.Get(2).(lua.LString); key == "name" {
 			v = lua.LString("core")
 			if runOf(L).host.Trace() == nil {
