@@ -23,6 +23,8 @@ type Status struct {
 	Exporters          func() []Exporter
 	// Upstreams are the upstreams with the health of their targets; nil: there are none to tell of.
 	Upstreams func() []Upstream
+	// KongAdmin is how reading the configuration of another Kong stands, for JSON; nil: none is read.
+	KongAdmin func() any
 	Version   string
 }
 
@@ -133,6 +135,9 @@ func (s Status) status(w http.ResponseWriter, _ *http.Request) {
 		"tracing":            map[string]any{"exporters": s.Exporters()},
 		"upstreams":          s.upstreams(),
 		"version":            s.Version,
+	}
+	if s.KongAdmin != nil {
+		body["kong_admin"] = s.KongAdmin()
 	}
 	if fault := s.ConfigurationFault(); fault != "" {
 		body["configuration_error"] = fault

@@ -22,11 +22,11 @@ import (
 // stock carries what is not plain HTTP/1.1 through net/http's Transport, and tells of the trip as http1 does. It has a
 // transport for each TLS server name, which is the name in the request's Host header, as in Kong (proxy_ssl_name).
 type stock struct {
-	http2         bool
-	tls           *tls.Config // nil: not encrypted
-	connect, read time.Duration
-	keepalive     Keepalive
-	dial          func(ctx context.Context, network, address string) (net.Conn, error) // nil: the usual one
+	http2                bool
+	tls                  *tls.Config // nil: not encrypted
+	connect, write, read time.Duration
+	keepalive            Keepalive
+	dial                 func(ctx context.Context, network, address string) (net.Conn, error) // nil: the usual one
 
 	mu         sync.Mutex
 	transports map[string]*http.Transport
@@ -74,7 +74,14 @@ func (s *stock) newTransport(serverName string) *http.Transport {
 		Protocols:              new(http.Protocols),
 	}
 	if t.DialContext == nil {
-		t.DialContext = (&net.Dialer{Timeout: s.connect}).DialContext
+		dialer := &net.Dialer{Timeout: s.connect}
+		t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return pacedConn{conn, s.write}, nil
+		}
 	}
 	if s.tls != nil {
 		t.TLSClientConfig = s.tls.Clone()
@@ -89,6 +96,21 @@ func (s *stock) newTransport(serverName string) *http.Transport {
 		t.Protocols.SetHTTP1(true)
 	}
 	return t
+}
+
+// pacedConn bounds each write, which net/http's Transport does not.
+type pacedConn struct {
+	net.Conn
+	timeout time.Duration // 0: no bound
+}
+
+func (c pacedConn) Write(p []byte) (int, error) {
+	if c.timeout > 0 {
+		if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
+			return 0, err
+		}
+	}
+	return c.Conn.Write(p)
 }
 
 func (s *stock) closeIdle() {

@@ -87,3 +87,46 @@ func TestEncryptedUpstream(t *testing.T) {
 		t.Errorf("tries %v", tries)
 	}
 }
+
+// TestEncryptedUpstreamThatDoesNotRead: a body that the upstream does not take for write_timeout is given up, without a
+// second try: it had begun to leave.
+func TestEncryptedUpstreamThatDoesNotRead(t *testing.T) {
+	secure := httptest.NewUnstartedServer(nil)
+	secure.StartTLS()
+	defer secure.Close()
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: secure.TLS.Certificates})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	t.Cleanup(func() {
+		close(done)
+		_ = listener.Close()
+	})
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				_ = conn.(*tls.Conn).Handshake()
+				<-done
+				_ = conn.Close()
+			}()
+		}
+	}()
+	e := start(t, setup{config: service("https://"+listener.Addr().String(), "  write_timeout: 300\n")})
+	begun := time.Now()
+	got := e.do(e.request("PUT", "/", io.LimitReader(zeros{}, 64<<20)))
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if got.err == nil && got.StatusCode != 504 {
+		t.Errorf("status %d, want 504", got.StatusCode)
+	}
+	tries := e.spans().all("kong.balancer")
+	if len(tries) != 1 || !failed(tries[0]) || tries[0].Attribute("http.status_code") != int64(504) {
+		t.Errorf("tries %v", tries)
+	}
+}

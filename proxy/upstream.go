@@ -56,7 +56,7 @@ func (g *Gateway) upstream(rt *runtime, snapshot *configs.Snapshot, service *ent
 	default:
 		return nil, nil //nolint:nilnil // no upstream is what a stream service has here
 	}
-	s := &stock{http2: up.version == "2", connect: up.connect, read: up.read, keepalive: g.options.Keepalive}
+	s := &stock{http2: up.version == "2", connect: up.connect, write: up.write, read: up.read, keepalive: g.options.Keepalive}
 	if up.scheme == "https" {
 		config, err := g.clientTLS(snapshot, service)
 		if err != nil {

@@ -357,6 +357,9 @@ func TestInFrontOfKong(t *testing.T) {
 	if res, _ := p.get("/unknown"); res.StatusCode != http.StatusOK {
 		t.Errorf("a request that matches no route: got %d, want Kong's own answer", res.StatusCode)
 	}
+	if about, _ := p.statusJSON()["kong_admin"].(map[string]any); about["read_at"] == nil {
+		t.Errorf("kong_admin in /status: got %v", about)
+	}
 	roots := map[string]bool{}
 	for _, s := range wait(t, receiver, 18) {
 		if s.GetName() != "kong" {
@@ -368,6 +371,46 @@ func TestInFrontOfKong(t *testing.T) {
 	}
 	if !roots["orders-route"] || len(roots) != 1 {
 		t.Errorf("kong.route.name: got %v, want orders-route on one of two", roots)
+	}
+}
+
+// A Kong behind us continues our trace: the span of our try is its root's parent, in whatever format the client speaks.
+// The Kong here is a second sidecar with Kong's default propagation, which the recorded vectors hold to Kong's.
+func TestTraceGoesOnBehindUs(t *testing.T) {
+	backend, receiver := echo(t), collector.Start(t)
+	kong := start(t, []string{"KONG_DECLARATIVE_CONFIG_STRING=" + fmt.Sprintf(`
+_format_version: "3.0"
+services: [{name: a, url: "%s", routes: [{paths: [/]}]}]
+plugins: [{name: opentelemetry, config: {traces_endpoint: "%s", resource_attributes: {service.name: behind}}}]
+`, backend.URL, receiver.URL())})
+	front := start(t, []string{"OTEL_SERVICE_NAME=front"}, "--upstream", "http://"+kong.proxy, "--otlp-endpoint", receiver.URL())
+	const trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+	for n, header := range [][]string{
+		{"traceparent", "00-" + trace + "-" + span + "-01"},
+		{"b3", trace + "-" + span + "-1"},
+		{"x-b3-traceid", trace, "x-b3-spanid", span, "x-b3-sampled", "1"},
+		{"uber-trace-id", trace + ":" + span + ":0:01"},
+		{"ot-tracer-traceid", trace, "ot-tracer-spanid", span, "ot-tracer-sampled", "true"},
+		{"accept", "*/*"}, // no context at all
+	} {
+		front.get("/", header...)
+		spans := wait(t, receiver, 18*(n+1))[18*n:]
+		var try, root collector.Span
+		for _, s := range spans {
+			switch s.GetName() + " " + fmt.Sprint(s.Resource["service.name"]) {
+			case "kong.balancer front":
+				try = s
+			case "kong behind":
+				root = s
+			}
+		}
+		if try.Span == nil || !bytes.Equal(root.GetParentSpanId(), try.GetSpanId()) || !bytes.Equal(root.GetTraceId(), try.GetTraceId()) {
+			t.Errorf("%v: the root behind us has parent %x in trace %x, want our try %x in %x", header,
+				root.GetParentSpanId(), root.GetTraceId(), try.GetSpanId(), try.GetTraceId())
+		}
+		if n < 5 && fmt.Sprintf("%x", try.GetTraceId()) != trace {
+			t.Errorf("%v: the trace is %x, want the client's", header, try.GetTraceId())
+		}
 	}
 }
 

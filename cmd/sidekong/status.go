@@ -21,7 +21,7 @@ import (
 
 // status is what the status listener tells.
 func (a *app) status() admin.Status {
-	return admin.Status{
+	status := admin.Status{
 		Version: buildVersion(),
 		Ready: func() (bool, string) {
 			if a.draining.Load() {
@@ -40,6 +40,10 @@ func (a *app) status() admin.Status {
 		Exporters: a.exporterStatus,
 		Upstreams: a.upstreams,
 	}
+	if a.poller != nil {
+		status.KongAdmin = func() any { return a.poller.Status() }
+	}
+	return status
 }
 
 // upstreams tells how the targets do, in the order of the upstreams' names.
