@@ -34,7 +34,7 @@ step = @printf '\n==> %s (%s)\n' '$@' "$$(date +%T)"
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-check: fmt-check vet lint build test fuzz h2spec e2e-if-node ## Everything that CI runs.
+check: fmt-check vet lint build test bench-guard fuzz h2spec e2e-if-node ## Everything that CI runs.
 	@printf '\ncheck: passed (%s)\n' "$$(date +%T)"
 
 build: ## Build the program into bin/.
