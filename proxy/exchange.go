@@ -35,6 +35,8 @@ type exchange struct {
 	target  string // request target in origin form, as sent
 	path    string // normalised
 
+	hopByHop []field // that Connection names
+
 	plugins *plugin.Chain
 	ctx     plugin.Context
 	match   router.Match
@@ -101,7 +103,7 @@ func (x *exchange) start(w http.ResponseWriter, r *http.Request, rt *runtime, at
 	c.ForwardedURI = x.target
 	c.Trace, c.Root, c.Span = x.trace, x.root, x.root
 	x.plugins = rt.global
-	clearHopByHop(r.Header)
+	x.hopByHop = takeHopByHop(r.Header)
 }
 
 // newRequestID makes 32 hexadecimal digits, as nginx's $request_id.

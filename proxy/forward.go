@@ -48,6 +48,7 @@ func (p *bufferPool) Put(b []byte) { p.pool.Put((*[32 << 10]byte)(b)) }
 
 // forward sends the request upstream and its answer back. ReverseProxy calls the methods below in their order.
 func (x *exchange) forward() {
+	x.dropHopByHop()
 	x.watch()
 	if err := x.holdBody(); err != nil {
 		x.handleError(x.w, x.r, err)

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,10 +13,17 @@ import (
 // ServerToken names the gateway in Via and Server. cmd sets its version once, before any gateway is made.
 var ServerToken = "sidekong"
 
-// clearHopByHop removes what concerns the client's connection alone, before plugins see the headers. ReverseProxy
-// does so once more, but after the plugins: a client that names traceparent in Connection would strip ours.
-// An upgrade to WebSocket stays, no other does, as in Kong. Kong: kong/runloop/handler.lua access.after
-func clearHopByHop(h http.Header) {
+// field is a header as it came in.
+type field struct {
+	name   string
+	values []string
+}
+
+// takeHopByHop removes Connection and Upgrade, which concern the client's connection alone, before plugins see the
+// headers, and gives the fields that Connection names: they are meant for us, so that plugins may read them, and go no
+// further. ReverseProxy removes them too, but after the plugins: a client that names traceparent in Connection would
+// strip ours. An upgrade to WebSocket stays, no other does, as in Kong. Kong: kong/runloop/handler.lua access.after
+func takeHopByHop(h http.Header) (named []field) {
 	websocket := false
 	if upgrade := h["Upgrade"]; upgrade != nil {
 		websocket = len(upgrade) == 1 && strings.EqualFold(upgrade[0], "websocket")
@@ -28,7 +36,7 @@ func clearHopByHop(h http.Header) {
 		if websocket {
 			delete(h, "Upgrade") // without Connection: Upgrade it is none
 		}
-		return
+		return nil
 	}
 	upgrades := false
 	for _, line := range connection {
@@ -41,8 +49,8 @@ func clearHopByHop(h http.Header) {
 				upgrades = true
 				continue
 			}
-			if name != "Te" {
-				delete(h, name)
+			if values := h[name]; values != nil && name != "Te" {
+				named = append(named, field{name, values})
 			}
 		}
 	}
@@ -52,6 +60,16 @@ func clearHopByHop(h http.Header) {
 		h["Connection"] = []string{"Upgrade"}
 	case websocket:
 		delete(h, "Upgrade")
+	}
+	return named
+}
+
+// dropHopByHop removes the fields that the client meant for us alone, unless a plugin has written them anew.
+func (x *exchange) dropHopByHop() {
+	for _, f := range x.hopByHop {
+		if slices.Equal(x.r.Header[f.name], f.values) {
+			delete(x.r.Header, f.name)
+		}
 	}
 }
 
