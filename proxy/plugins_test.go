@@ -20,7 +20,7 @@ import (
 func define(name string, priority int, instance plugin.Instance) *plugin.Definition {
 	return &plugin.Definition{
 		Name: name, Priority: priority, Config: &entity.Record{},
-		New: func(*entity.Plugin) (plugin.Instance, error) { return instance, nil },
+		New: func(*entity.Plugin, plugin.Env) (plugin.Instance, error) { return instance, nil },
 	}
 }
 
@@ -222,11 +222,11 @@ func TestApply(t *testing.T) {
 		return upstream.Answer("slow")(conn, r)
 	})
 	var made, closed atomic.Int64
-	tracked := &plugin.Definition{Name: "tracked", Priority: 2, Config: &entity.Record{}, New: func(*entity.Plugin) (plugin.Instance, error) {
+	tracked := &plugin.Definition{Name: "tracked", Priority: 2, Config: &entity.Record{}, New: func(*entity.Plugin, plugin.Env) (plugin.Instance, error) {
 		made.Add(1)
 		return closing{func(*plugin.Context) error { return nil }, &closed}, nil
 	}}
-	refuses := &plugin.Definition{Name: "refuses", Priority: 1, Config: &entity.Record{}, New: func(*entity.Plugin) (plugin.Instance, error) {
+	refuses := &plugin.Definition{Name: "refuses", Priority: 1, Config: &entity.Record{}, New: func(*entity.Plugin, plugin.Env) (plugin.Instance, error) {
 		return nil, errors.New("not today")
 	}}
 	e := start(t, setup{config: with(slow.URL(), "tracked"), plugins: []*plugin.Definition{tracked, refuses}})

@@ -75,7 +75,11 @@ func (g *Gateway) compile(snapshot *configs.Snapshot) (*runtime, error) {
 		}
 	}
 	// Plugins come last: what they open has to be closed where something fails.
-	if rt.plan, err = plugin.NewPlan(g.options.Registry, snapshot.ActivePlugins); err != nil {
+	env := plugin.Env{
+		Logger: g.options.Logger, Directory: newDirectory(snapshot),
+		HasUpstream: func(name string) bool { _, ok := snapshot.UpstreamNamed(name); return ok },
+	}
+	if rt.plan, err = plugin.NewPlan(g.options.Registry, snapshot.ActivePlugins, env); err != nil {
 		return nil, err
 	}
 	rt.global = rt.plan.Chain(nil, nil)

@@ -44,7 +44,7 @@ type phaseNames struct{ rewrite, access, headerFilter string }
 
 // NewPlan makes the instances of the enabled plugins in configs. Those that registry does not run are left out. On an
 // error what was made is closed again.
-func NewPlan(registry *Registry, configs []*entity.Plugin) (*Plan, error) {
+func NewPlan(registry *Registry, configs []*entity.Plugin, env Env) (*Plan, error) {
 	plan := &Plan{}
 	kinds := map[string]*kind{}
 	for _, config := range configs {
@@ -52,7 +52,7 @@ func NewPlan(registry *Registry, configs []*entity.Plugin) (*Plan, error) {
 		if !config.Enabled || !ok || def.New == nil {
 			continue
 		}
-		instance, err := def.New(config)
+		instance, err := def.New(config, env)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("plugin %s (%s): %w", config.Name, config.ID, err), plan.Close())
 		}

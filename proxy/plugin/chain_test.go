@@ -47,7 +47,7 @@ func TestPrecedence(t *testing.T) {
 	service := &entity.Service{Meta: entity.Meta{ID: "s"}}
 	for first := range order {
 		var ran []string
-		registry := NewRegistry(&Definition{Name: "tell", Config: &entity.Record{}, New: func(p *entity.Plugin) (Instance, error) {
+		registry := NewRegistry(&Definition{Name: "tell", Config: &entity.Record{}, New: func(p *entity.Plugin, _ Env) (Instance, error) {
 			return tell{p.ID, &ran}, nil
 		}})
 		var configs []*entity.Plugin
@@ -72,7 +72,7 @@ func TestPrecedence(t *testing.T) {
 			Meta: entity.Meta{ID: "other protocol"}, Name: "tell", Enabled: true, Protocols: []string{"grpc"},
 			Route: ref(true, "r"), Service: ref(true, "s"), Consumer: ref(true, "c"),
 		})
-		plan, err := NewPlan(registry, configs)
+		plan, err := NewPlan(registry, configs, Env{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,10 +90,10 @@ func TestPrecedence(t *testing.T) {
 // those before it.
 func TestConsumerKnownLate(t *testing.T) {
 	var ran []string
-	instance := func(p *entity.Plugin) (Instance, error) { return tell{p.ID, &ran}, nil }
+	instance := func(p *entity.Plugin, _ Env) (Instance, error) { return tell{p.ID, &ran}, nil }
 	registry := NewRegistry(
 		&Definition{Name: "early", Priority: 30, Config: &entity.Record{}, New: instance},
-		&Definition{Name: "auth", Priority: 20, Config: &entity.Record{}, New: func(*entity.Plugin) (Instance, error) {
+		&Definition{Name: "auth", Priority: 20, Config: &entity.Record{}, New: func(*entity.Plugin, Env) (Instance, error) {
 			return identify{}, nil
 		}},
 		&Definition{Name: "late", Priority: 10, Config: &entity.Record{}, New: instance},
@@ -105,7 +105,7 @@ func TestConsumerKnownLate(t *testing.T) {
 			configs = append(configs, &entity.Plugin{Meta: entity.Meta{ID: name + " of c"}, Name: name, Enabled: true, Consumer: &entity.Ref{ID: "c"}})
 		}
 	}
-	plan, err := NewPlan(registry, configs)
+	plan, err := NewPlan(registry, configs, Env{})
 	if err != nil {
 		t.Fatal(err)
 	}

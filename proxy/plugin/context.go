@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"sidekong/configs/entity"
 	"sidekong/tracing"
@@ -28,9 +29,52 @@ type Response struct {
 
 // Answer is what a plugin that exits sends instead of going on.
 type Answer struct {
-	Status int
-	Header http.Header
-	Body   []byte
+	Status  int
+	Header  http.Header
+	Body    []byte
+	Source  Source // FromService stands for FromExit: a plugin never answers for the upstream
+	Chunked bool   // the length is not declared
+	Abort   bool   // the connection is closed without an answer
+}
+
+// Outgoing is what plugins change about the request that goes upstream, up to the access phase. Zero values and nil
+// leave things as routing and the service have them.
+type Outgoing struct {
+	Method, Scheme string
+	Path           *string // escaped, without query
+	Query          *string // raw, without the question mark; empty: none
+	Host           string  // the Host header
+	Body           *[]byte
+	TargetHost     string // connect here, no balancer. Kong: kong.service.set_target
+	TargetPort     int
+	Upstream       string // name of an Upstream entity. Kong: kong.service.set_upstream
+	Retries        *int
+	ConnectTimeout time.Duration
+	WriteTimeout   time.Duration
+	ReadTimeout    time.Duration
+	Buffered       bool // read the whole answer before its header filter phase
+}
+
+// Summary is how the request went. It is complete in the log phase.
+type Summary struct {
+	BytesReceived  int64  // of head and body, as far as it is known
+	BytesSent      int64  // of head and body
+	UpstreamURI    string // path and query that went upstream, "" where nothing did
+	UpstreamStatus int    // that the upstream answered with, 0 without an answer
+	Tries          []Try
+	// Latencies as Kong measures them. Negative: it does not apply. Kong: kong/init.lua, kong/pdk/log.lua
+	Request, Gateway, Upstream, Receive time.Duration
+	Fault                               error // why the answer is not whole, nil if it is
+}
+
+// Try is one attempt to send the request to an upstream. Kong: kong/runloop/balancer/init.lua balancer_data.tries
+type Try struct {
+	Began    time.Time
+	Duration time.Duration // of picking the address. Kong: balancer_latency
+	IP       string
+	Port     int
+	Code     int    // of a failed try
+	State    string // of a failed try: "failed" or "next"
 }
 
 // Context is one request as plugins see it. It belongs to the request: nobody keeps it, or what hangs on it, beyond
@@ -60,7 +104,24 @@ type Context struct {
 	// OutboundIsRoot tells that Outbound is the root's id: tries have no span of their own.
 	OutboundIsRoot bool
 
+	Arrived    time.Time
+	ClientPort uint16 // of Client, where it is known
+	LocalPort  uint16 // that the client connected to
+
+	// Captures are those of the route's path by name or number; nil: none.
+	Captures map[string]string
+	// UpstreamPath is the path, without query, that routing chose; "" before.
+	UpstreamPath string
+	Outgoing     Outgoing
+	// Early is the part of the answer's header that is known before there is an answer. It takes the place of headers of
+	// the same name in whatever answer there will be. nil: none.
+	Early http.Header
+
 	Response Response // from the header filter phase on
+	Summary  Summary  // in the log phase
+
+	// Shared are values that plugins share for the length of the request, as text. Kong: kong.ctx.shared
+	Shared func(name string) (string, bool)
 
 	chain  *Chain
 	chosen []*bound

@@ -42,6 +42,12 @@ type Logger interface{ Log(*Context) }
 // while the request is under way and by another goroutine, so there is no Context. It may not keep the trace.
 type Reporter interface{ Report(report *tracing.Trace) }
 
+// TraceNamer tells how trace context formats write the id of the request's trace, by the format's name, for log
+// records. It is nil where there is no trace. Kong: kong/observability/tracing/propagation add_trace_id_formats
+type TraceNamer interface {
+	TraceIDs(*Context) map[string]string
+}
+
 // Definition is a kind of plugin.
 type Definition struct {
 	Name     string
@@ -50,7 +56,7 @@ type Definition struct {
 
 	// New makes an instance from a checked entity. It is nil for a plugin whose configuration is understood and
 	// checked but that does not run here.
-	New func(*entity.Plugin) (Instance, error)
+	New func(*entity.Plugin, Env) (Instance, error)
 }
 
 // Registry is the set of plugins that exist.

@@ -77,7 +77,7 @@ func Define(options Options) []*plugin.Definition {
 	define := func(name string, priority int) *plugin.Definition {
 		return &plugin.Definition{
 			Name: name, Priority: priority, Config: Config(),
-			New: func(p *entity.Plugin) (plugin.Instance, error) { return newInstance(p, states) },
+			New: func(p *entity.Plugin, _ plugin.Env) (plugin.Instance, error) { return newInstance(p, states) },
 		}
 	}
 	return []*plugin.Definition{define(PreName, prePriority), define(PostName, postPriority)}

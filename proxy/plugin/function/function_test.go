@@ -33,7 +33,7 @@ func config(pairs ...any) entity.Object {
 
 func makeInstance(t testing.TB, definition *plugin.Definition, object entity.Object) *instance {
 	t.Helper()
-	made, err := definition.New(&entity.Plugin{Name: definition.Name, Config: object})
+	made, err := definition.New(&entity.Plugin{Name: definition.Name, Config: object}, plugin.Env{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +274,7 @@ func TestSyntaxErrors(t *testing.T) {
 		{"goto nowhere", `compile config.access[1]: [string "goto nowhere"]:`},
 	}
 	for _, test := range tests {
-		_, err := Define(Options{})[0].New(&entity.Plugin{Name: PreName, Config: config("access", test.script)})
+		_, err := Define(Options{})[0].New(&entity.Plugin{Name: PreName, Config: config("access", test.script)}, plugin.Env{})
 		if err == nil || !strings.HasPrefix(err.Error(), test.want) {
 			t.Errorf("%q: got error %v, want %s", test.script, err, test.want)
 		}
@@ -324,7 +324,7 @@ func TestContext(t *testing.T) {
 				"header_filter", `kong.response.set_header("X-Peer", kong.client.get_ip())`,
 				"body_filter", `if ngx.arg[2] then ngx.arg[1] = kong.ctx.plugin.b else ngx.arg[1] = ngx.arg[1]:upper() end`),
 		},
-	})
+	}, plugin.Env{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sidekong/configs/entity"
+	"sidekong/proxy/plugin"
 )
 
 // hostile are scripts that want more than their share. Each has to be stopped.
@@ -102,7 +103,7 @@ func oneStep(t testing.TB, options Options, phase string, scripts ...string) ste
 	for _, script := range scripts {
 		list = append(list, script)
 	}
-	made, err := Define(options)[0].New(&entity.Plugin{Name: PreName, Config: entity.Object{phase: list}})
+	made, err := Define(options)[0].New(&entity.Plugin{Name: PreName, Config: entity.Object{phase: list}}, plugin.Env{})
 	if err != nil {
 		t.Fatal(err)
 	}

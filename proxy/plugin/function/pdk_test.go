@@ -18,6 +18,7 @@ import (
 	lua "github.com/yuin/gopher-lua"
 
 	"sidekong/configs/entity"
+	"sidekong/proxy/plugin"
 	"sidekong/tracing"
 )
 
@@ -210,7 +211,7 @@ func vectorSteps(v *vector, options Options) ([]step, error) {
 		for phase, list := range chunks[definition.Name] {
 			config[phase] = list
 		}
-		made, err := definition.New(&entity.Plugin{Name: definition.Name, Config: config})
+		made, err := definition.New(&entity.Plugin{Name: definition.Name, Config: config}, plugin.Env{})
 		if err != nil {
 			return nil, err
 		}

@@ -47,7 +47,7 @@ func Define(exporters *Exporters, defaults Defaults) *plugin.Definition {
 		Name:     Name,
 		Priority: priority,
 		Config:   Config(),
-		New: func(p *entity.Plugin) (plugin.Instance, error) {
+		New: func(p *entity.Plugin, _ plugin.Env) (plugin.Instance, error) {
 			return newInstance(p, exporters, defaults)
 		},
 	}
