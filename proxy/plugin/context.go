@@ -77,6 +77,12 @@ type Try struct {
 	State    string // of a failed try: "failed" or "next"
 }
 
+// Notes are what plugins can tell of a request beyond its spans, to somebody who looks at it.
+type Notes struct {
+	TraceIn, TraceOut [][2]string // headers with trace context as they came in and as they went upstream
+	Sampling          string      // why the trace is, or is not, sampled
+}
+
 // Context is one request as plugins see it. It belongs to the request: nobody keeps it, or what hangs on it, beyond
 // the log phase.
 type Context struct {
@@ -119,6 +125,9 @@ type Context struct {
 
 	Response Response // from the header filter phase on
 	Summary  Summary  // in the log phase
+
+	// Notes, where they are not nil, are filled in by plugins: somebody looks.
+	Notes *Notes
 
 	// Shared are values that plugins share for the length of the request, as text. Kong: kong.ctx.shared
 	Shared func(name string) (string, bool)
