@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"sidekong/internal/collector"
+	"sidekong/internal/loopback"
 )
 
 // output is a writer that several goroutines may use.
@@ -111,19 +111,9 @@ type program struct {
 	status string
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 func start(t *testing.T, environ []string, args ...string) *program {
 	t.Helper()
-	p := &program{t: t, proxy: freeAddress(t), status: freeAddress(t), done: make(chan int, 1)}
+	p := &program{t: t, proxy: loopback.Address(t), status: loopback.Address(t), done: make(chan int, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
 	args = append([]string{"run", "--proxy-listen", p.proxy, "--status-listen", p.status}, args...)

@@ -21,6 +21,8 @@ import (
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"sidekong/internal/loopback"
 )
 
 // maxBody bounds a request's body, as sent and as decompressed.
@@ -70,7 +72,7 @@ func StartTLS(t testing.TB, config *tls.Config) *Collector { return start(t, con
 
 func start(t testing.TB, config *tls.Config) *Collector {
 	t.Helper()
-	c := &Collector{address: "127.0.0.1:0", tls: config, arrived: make(chan struct{})}
+	c := &Collector{address: loopback.Address(t), tls: config, arrived: make(chan struct{})}
 	if err := c.Restart(); err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,8 @@ import (
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"sidekong/internal/loopback"
 )
 
 func TestOneRequestIsOneTrace(t *testing.T) {
@@ -31,7 +33,7 @@ func TestOneRequestIsOneTrace(t *testing.T) {
 	defer cancel()
 	dir := t.TempDir()
 
-	collectorAddress, traces := freeAddress(t), filepath.Join(dir, "traces.bin")
+	collectorAddress, traces := loopback.Address(t), filepath.Join(dir, "traces.bin")
 	config := write(t, filepath.Join(dir, "collector.yaml"), substitute(t, "testdata/collector.yaml", map[string]string{
 		"{{address}}": collectorAddress, "{{file}}": traces,
 	}))
@@ -59,7 +61,7 @@ func TestOneRequestIsOneTrace(t *testing.T) {
 	eventually(ctx, t, "the backend to listen", func() bool { return listening.MatchString(backend.out.String()) })
 	backendAddress := "127.0.0.1:" + listening.FindStringSubmatch(backend.out.String())[1]
 
-	proxyAddress, statusAddress := freeAddress(t), freeAddress(t)
+	proxyAddress, statusAddress := loopback.Address(t), loopback.Address(t)
 	kong := start(ctx, t, "sidekong", []string{
 		"KONG_DATABASE=off",
 		"KONG_DECLARATIVE_CONFIG=" + write(t, filepath.Join(dir, "kong.yaml"), tutorial(t, backendAddress, collectorAddress)),

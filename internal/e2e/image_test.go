@@ -19,6 +19,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	otlp "sidekong/internal/collector"
+	"sidekong/internal/loopback"
 )
 
 // containers runs buildah and podman on a storage of the test's own. Nothing is pulled: where the Dockerfile's last
@@ -71,10 +72,10 @@ func TestImageInTutorialsPlace(t *testing.T) {
 
 	// As docker-compose.yml starts it, at other addresses.
 	service := composeService(t, "kong")
-	proxyAddress, statusAddress := freeAddress(t), freeAddress(t)
+	proxyAddress, statusAddress := loopback.Address(t), loopback.Address(t)
 	for key, value := range map[string]string{
 		"KONG_PROXY_LISTEN": proxyAddress, "KONG_STATUS_LISTEN": statusAddress,
-		"KONG_ADMIN_LISTEN": freeAddress(t), "KONG_ADMIN_GUI_LISTEN": freeAddress(t),
+		"KONG_ADMIN_LISTEN": loopback.Address(t), "KONG_ADMIN_GUI_LISTEN": loopback.Address(t),
 	} {
 		service.Environment[key] = value
 	}

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -109,17 +108,6 @@ func eventually(ctx context.Context, t *testing.T, what string, done func() bool
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-}
-
-// freeAddress gives a loopback address that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // get asks for a URL over a connection of its own.

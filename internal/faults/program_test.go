@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sidekong/internal/loopback"
 )
 
 var full = flag.Bool("full", false, "the full form: 12 seconds for each row of the fault matrix")
@@ -68,7 +69,7 @@ type program struct {
 // newProgram prepares one with a kong.yaml; start starts it.
 func newProgram(t testing.TB, kong string, env ...string) *program {
 	t.Helper()
-	p := &program{t: t, folder: t.TempDir(), proxy: freeAddress(t), status: freeAddress(t), env: env}
+	p := &program{t: t, folder: t.TempDir(), proxy: loopback.Address(t), status: loopback.Address(t), env: env}
 	p.configure(kong)
 	t.Cleanup(func() {
 		if p.cmd != nil {
@@ -261,16 +262,6 @@ func (p *program) cpu() time.Duration {
 	user, _ := strconv.Atoi(fields[11])
 	system, _ := strconv.Atoi(fields[12])
 	return time.Duration(user+system) * 10 * time.Millisecond
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 type syncBuffer struct {
