@@ -47,6 +47,8 @@ var (
 		"Posts that repeated an earlier one.", []string{"exporter", "endpoint"}, nil)
 	descFailing = prometheus.NewDesc("sidekong_exporter_last_post_failed",
 		"1 if the newest post failed; error says why.", []string{"exporter", "endpoint", "error"}, nil)
+	descShed = prometheus.NewDesc("sidekong_requests_untraced_total",
+		"Requests that went untraced for want of memory.", nil, nil)
 	descTarget = prometheus.NewDesc("kong_upstream_target_health",
 		"Health of the targets of upstreams: 1 for the state that an address is in, 0 for the others.",
 		[]string{"upstream", "target", "address", "state", "subsystem"}, nil)
@@ -108,6 +110,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 			}
 		}
 	}
+	_, shed := c.status.Shed()
+	counter(descShed, shed)
 	broken := 0.0
 	if c.status.ConfigurationFault() != "" {
 		broken = 1

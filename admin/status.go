@@ -21,6 +21,8 @@ type Status struct {
 	ConfigurationFault func() string
 	Traffic            func() Traffic
 	Exporters          func() []Exporter
+	// Shed tells whether requests go untraced for want of memory, and how many did so far.
+	Shed func() (now bool, total uint64)
 	// Upstreams are the upstreams with the health of their targets; nil: there are none to tell of.
 	Upstreams func() []Upstream
 	// KongAdmin is how reading the configuration of another Kong stands, for JSON; nil: none is read.
@@ -119,6 +121,7 @@ func StatusHandler(s Status) http.Handler {
 
 func (s Status) status(w http.ResponseWriter, _ *http.Request) {
 	traffic := s.Traffic()
+	shedding, shed := s.Shed()
 	body := map[string]any{
 		"database": map[string]any{"reachable": true},
 		"server": map[string]any{
@@ -132,7 +135,7 @@ func (s Status) status(w http.ResponseWriter, _ *http.Request) {
 		},
 		"memory":             memory(),
 		"configuration_hash": s.ConfigurationHash(),
-		"tracing":            map[string]any{"exporters": s.Exporters()},
+		"tracing":            map[string]any{"exporters": s.Exporters(), "shedding": shedding, "shed_requests": shed},
 		"upstreams":          s.upstreams(),
 		"version":            s.Version,
 	}

@@ -1,6 +1,11 @@
 package propagation
 
-import "net/http"
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+)
 
 // contextKeys are the headers that name a trace or decide on its recording, in all formats.
 var contextKeys = []string{
@@ -12,6 +17,22 @@ var contextKeys = []string{
 	awsKey,
 	gcpKey,
 	instanaTraceKey, instanaSpanKey, instanaLevelKey,
+}
+
+// Fields are the headers of every format as they stand, baggage too, each occurrence as name and value, in the order of
+// their names.
+func Fields(h http.Header) [][2]string {
+	var fields [][2]string
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		if !slices.Contains(contextKeys, name) && name != "Baggage" &&
+			!strings.HasPrefix(name, jaegerBaggageStem) && !strings.HasPrefix(name, otBaggageStem) {
+			continue
+		}
+		for _, value := range h[name] {
+			fields = append(fields, [2]string{name, value})
+		}
+	}
+	return fields
 }
 
 // Strip removes the headers of every format, whatever the configuration names, so that nobody further on continues a

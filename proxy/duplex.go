@@ -25,6 +25,7 @@ type duplex struct {
 	io.ReadCloser
 	reading        sync.Mutex
 	ended, stopped atomic.Bool
+	n              atomic.Int64 // bytes read
 }
 
 // openDuplex lets a streamed HTTP/1 body be read while the answer is written.
@@ -46,6 +47,7 @@ func (d *duplex) Read(p []byte) (int, error) {
 		return 0, errAnswered
 	}
 	n, err := d.ReadCloser.Read(p)
+	d.n.Add(int64(n))
 	if err == io.EOF {
 		d.ended.Store(true)
 	}

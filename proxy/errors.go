@@ -1,10 +1,12 @@
 package proxy
 
 import (
-	"fmt"
+	"cmp"
 	"net/http"
 	"strconv"
 	"strings"
+
+	"sidekong/proxy/plugin"
 )
 
 // The answers that the gateway gives by itself. Kong: kong/error_handlers.lua, kong/runloop/handler.lua
@@ -30,11 +32,15 @@ const (
 // recorded, not sent.
 const statusClientClosed = 499
 
+// statusNoAnswer is recorded where a plugin has the connection closed without an answer. nginx: NGX_HTTP_CLOSE
+const statusNoAnswer = 444
+
 // failure is why the gateway answers in the upstream's place.
 type failure struct {
 	status  int
 	message string
-	cause   error // for logs and spans; nil: the message says it all
+	cause   error  // for logs and spans; nil: the message says it all
+	form    string // of the page: nginxForm or ""
 }
 
 func (f *failure) Error() string {
@@ -46,12 +52,15 @@ func (f *failure) Error() string {
 
 func (f *failure) Unwrap() error { return f.cause }
 
-// errorPage renders Kong's error page in the form that the request prefers: JSON, HTML, XML or plain text.
-// Kong: kong/tools/http.lua get_error_template, kong/pdk/response.lua error
-func errorPage(r *http.Request, status int, message, requestID string) (header http.Header, body []byte) {
+// nginxForm is the form of pages that answer for nginx where the request prefers none. Kong: kong.conf error_default_type
+const nginxForm = "text/plain"
+
+// errorPage renders Kong's error page in the form that the request prefers, else in form, "" being JSON.
+// Kong: kong/pdk/response.lua error, kong/error_handlers.lua
+func errorPage(r *http.Request, status int, message, requestID, form string) (header http.Header, body []byte) {
 	prefer := strings.Join(r.Header["Accept"], ",")
 	if prefer == "" {
-		prefer = r.Header.Get("Content-Type")
+		prefer = cmp.Or(r.Header.Get("Content-Type"), form)
 	}
 	if strings.HasPrefix(prefer, "application/grpc") {
 		return http.Header{
@@ -60,8 +69,8 @@ func errorPage(r *http.Request, status int, message, requestID string) (header h
 			"Grpc-Message": {message},
 		}, nil
 	}
-	contentType, template := pageFor(prefer)
-	return http.Header{"Content-Type": {contentType}}, fmt.Appendf(nil, template, message, requestID)
+	contentType, body := plugin.Page(prefer, message, requestID)
+	return http.Header{"Content-Type": {contentType}}, body
 }
 
 // grpcStatus maps a status to gRPC's. Kong: kong/pdk/response.lua HTTP_TO_GRPC_STATUS
@@ -94,59 +103,4 @@ func grpcStatus(status int) int {
 	default:
 		return 2
 	}
-}
-
-var pages = []struct{ mime, kind, contentType, template string }{
-	{"application/json", "application", "application/json; charset=utf-8", "{\n  \"message\":\"%s\",\n  \"request_id\":\"%s\"\n}"},
-	{"text/html", "", "text/html; charset=utf-8", `<!doctype html>
-<html>
-  <head>
-    <meta charset="utf-8">
-    <title>Error</title>
-  </head>
-  <body>
-    <h1>Error</h1>
-    <p>%s.</p>
-    <p>request_id: %s</p>
-  </body>
-</html>
-`},
-	{"text/plain", "text", "text/plain; charset=utf-8", "%s\nrequest_id: %s\n"},
-	{"application/xml", "", "application/xml; charset=utf-8", `<?xml version="1.0" encoding="UTF-8"?>
-<error>
-  <message>%s</message>
-  <requestid>%s</requestid>
-</error>
-`},
-}
-
-// pageFor chooses a page by the quality values of an Accept header; JSON where nothing fits.
-// Kong: kong/tools/http.lua get_response_type
-func pageFor(accept string) (contentType, template string) {
-	contentType, template = pages[0].contentType, pages[0].template
-	best := 0.0
-	for part := range strings.SplitSeq(accept, ",") {
-		media, params, _ := strings.Cut(strings.ToLower(part), ";")
-		kind, sub, ok := strings.Cut(strings.TrimSpace(media), "/")
-		if !ok {
-			continue
-		}
-		quality := 1.0
-		for param := range strings.SplitSeq(params, ";") {
-			if q, ok := strings.CutPrefix(strings.TrimSpace(param), "q="); ok {
-				quality, _ = strconv.ParseFloat(strings.TrimSpace(q), 64)
-			}
-		}
-		if quality <= best {
-			continue
-		}
-		best = quality
-		for _, page := range pages {
-			if page.mime == kind+"/"+sub || sub == "*" && (page.kind == kind || kind == "*" && page.kind == "application") {
-				contentType, template = page.contentType, page.template
-				break
-			}
-		}
-	}
-	return contentType, template
 }

@@ -1,9 +1,11 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -26,7 +28,15 @@ import (
 //
 // An exchange is used again for a later request, so nothing that outlives ServeHTTP may point to it.
 type exchange struct {
-	gw      *Gateway
+	gw       *Gateway
+	proxy    httputil.ReverseProxy
+	ctx      plugin.Context
+	attempts []plugin.Try // those that were given an address
+	passage
+}
+
+// passage is the part of an exchange that is cleared as it stands.
+type passage struct {
 	rt      *runtime
 	w       http.ResponseWriter
 	r       *http.Request
@@ -38,17 +48,17 @@ type exchange struct {
 	hopByHop []field // that Connection names
 
 	plugins *plugin.Chain
-	ctx     plugin.Context
 	match   router.Match
-	place   *place // what the matched route leads to; nil: no match
+	place   *place    // what the matched route leads to; nil: no match
+	up      *upstream // where the request goes; nil: nowhere yet
+	notes   plugin.Notes
 
 	trace    *tracing.Trace
 	root     tracing.Span
 	reserved tracing.SpanID // of the next try's span
 
-	proxy    httputil.ReverseProxy
 	trip     http1.Trip
-	sent     []byte       // the request's body where it is short enough to be sent again
+	sent     []byte       // the request's body where it is short enough to be sent again; nil: it is not
 	try      tracing.Span // the try in hand; the last one ends with the body
 	tries    int
 	picks    balancer.Tries
@@ -66,6 +76,8 @@ type exchange struct {
 	upstreamStatus int
 	left           time.Time // when the request was first sent upstream
 	answered       time.Time // when the answer's head was there
+
+	received, written int64 // bytes of the request's head, where they are counted, and of the answer's body
 }
 
 func newExchange(g *Gateway) *exchange {
@@ -92,9 +104,14 @@ func (x *exchange) start(w http.ResponseWriter, r *http.Request, rt *runtime, at
 
 	c := &x.ctx
 	c.Request, c.RequestID, c.Logger = r, newRequestID(), g.options.Logger
-	c.Peer, c.PeerTrusted = x.peer.addr.Addr(), x.peer.trusted
+	c.Peer, c.PeerPort, c.PeerTrusted = x.peer.addr.Addr(), x.peer.addr.Port(), x.peer.trusted
 	c.Edge = g.options.Edge && !x.peer.trusted
-	c.Client = g.clientOf(r, x.peer)
+	client := g.clientOf(r, x.peer)
+	c.Client, c.ClientPort = client.Addr(), client.Port()
+	c.Arrived, c.LocalPort = at, uint16(x.peer.local)
+	if g.options.Observer != nil {
+		c.Notes = &x.notes
+	}
 	c.Scheme = "http"
 	if r.TLS != nil {
 		c.Scheme = "https"
@@ -103,6 +120,9 @@ func (x *exchange) start(w http.ResponseWriter, r *http.Request, rt *runtime, at
 	c.ForwardedURI = x.target
 	c.Trace, c.Root, c.Span = x.trace, x.root, x.root
 	x.plugins = rt.global
+	if rt.sizes {
+		x.received = requestHead(r)
+	}
 	x.hopByHop = takeHopByHop(r.Header)
 }
 
@@ -124,17 +144,17 @@ func (x *exchange) admit() bool {
 		if status == http.StatusMethodNotAllowed {
 			message = msgNotAllowed
 		}
-		x.refuse(status, message, nil)
+		x.refuse(status, message, nil, nginxForm)
 		return false
 	}
 	var ok bool
 	if x.path, _, _, ok = router.Normalize(x.target); !ok {
-		x.refuse(http.StatusBadRequest, msgBadRequest, nil)
+		x.refuse(http.StatusBadRequest, msgBadRequest, nil, nginxForm)
 		return false
 	}
 	if bound := x.gw.options.MaxBodySize; bound > 0 {
 		if r.ContentLength > bound {
-			x.refuse(http.StatusRequestEntityTooLarge, msgTooLarge, nil)
+			x.refuse(http.StatusRequestEntityTooLarge, msgTooLarge, nil, nginxForm)
 			return false
 		}
 		if r.ContentLength < 0 {
@@ -149,7 +169,11 @@ func (x *exchange) rewrite() bool {
 	if !x.rt.rewrites {
 		return true
 	}
-	return x.ran(x.rt.global.Rewrite(&x.ctx))
+	if !x.ran(x.rt.global.Rewrite(&x.ctx), nginxForm) {
+		return false
+	}
+	x.ctx.Outgoing.Path = nil // routing chooses it. Kong: kong/runloop/handler.lua access.before
+	return true
 }
 
 // route finds the route and answers what Kong answers by itself. Kong: kong/runloop/handler.lua access.before
@@ -161,7 +185,7 @@ func (x *exchange) route() bool {
 	x.reserve()
 	r, c := x.r, &x.ctx
 	request := router.Request{
-		Method: r.Method, Scheme: c.Scheme, Host: r.Host, Target: x.target, Path: x.path, Header: r.Header,
+		Method: cmp.Or(c.Outgoing.Method, r.Method), Scheme: c.Scheme, Host: r.Host, Target: x.target, Path: x.path, Header: r.Header,
 		Port: x.peer.local, HTTP2: r.ProtoMajor == 2,
 	}
 	if r.TLS != nil {
@@ -171,20 +195,26 @@ func (x *exchange) route() bool {
 	if !ok && x.rt.forward != nil {
 		span.End()
 		x.place = x.rt.forward
+		c.UpstreamPath = router.ForwardedPath(x.target)
 		return true
 	}
 	if !ok {
 		span.SetStatus(tracing.StatusError, "")
 		span.End()
-		x.refuse(http.StatusNotFound, msgNoRoute, nil)
+		x.refuse(http.StatusNotFound, msgNoRoute, nil, "")
 		return false
 	}
 	span.End()
 	x.match = match
 	x.place = x.rt.places[match.Route]
-	c.Route, c.Service = match.Route, match.Service
+	c.Route, c.Service, c.Captures = match.Route, match.Service, match.Captures
+	if x.rt.forward != nil {
+		c.UpstreamPath = router.ForwardedPath(x.target)
+	} else {
+		c.UpstreamPath = x.match.UpstreamPath()
+	}
 	if answer, ok := match.Answer(&request, x.forwardedProto(), x.forwardedHost()); ok && x.rt.forward == nil {
-		x.refuse(answer.Status, answer.Message, answer.Header)
+		x.refuse(answer.Status, answer.Message, answer.Header, "")
 		return false
 	}
 	return true
@@ -204,64 +234,88 @@ func (x *exchange) reserve() {
 // access runs the plugins of the route.
 func (x *exchange) access() bool {
 	x.plugins = x.place.chain
-	if !x.ran(x.plugins.Access(&x.ctx)) {
+	if !x.ran(x.plugins.Access(&x.ctx), "") {
 		return false
 	}
 	if x.place.upstream == nil {
-		x.fail(http.StatusServiceUnavailable, msgNoService, nil)
+		x.fail(http.StatusServiceUnavailable, msgNoService, nil, "")
+		return false
+	}
+	if err := x.redirect(); err != nil {
+		x.gw.options.Logger.Error("plugin sends the request where it cannot go", x.logAttrs("error", err)...)
+		x.fail(http.StatusInternalServerError, msgUnexpected, nil, "")
 		return false
 	}
 	return true
 }
 
-// ran looks at how a phase of plugins ended.
-func (x *exchange) ran(err error) bool {
-	if err != nil {
+// ran looks at how a phase of plugins ended. form is that of the page for an error. A body that the client did not
+// send as it should is the client's fault, whoever reads it.
+func (x *exchange) ran(err error, form string) bool {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		x.fault = err
+		x.fail(http.StatusRequestEntityTooLarge, msgTooLarge, nil, nginxForm)
+		return false
+	case err != nil:
 		x.gw.options.Logger.ErrorContext(x.r.Context(), "plugin fails", x.logAttrs("error", err)...)
-		x.fail(http.StatusInternalServerError, msgUnexpected, nil)
+		x.fail(http.StatusInternalServerError, msgUnexpected, nil, form)
 		return false
 	}
-	if answer := x.ctx.Answer(); answer != nil {
-		x.answer(answer.Status, answer.Header, answer.Body, plugin.FromExit)
-		return false
+	answer := x.ctx.Answer()
+	switch {
+	case answer == nil:
+		return true
+	case answer.Abort:
+		x.status = cmp.Or(answer.Status, statusNoAnswer)
+		panic(http.ErrAbortHandler)
+	case answer.Source == plugin.FromService:
+		answer.Source = plugin.FromExit
 	}
-	return true
+	x.answer(answer)
+	return false
 }
 
 // refuse answers before the access phase: the global plugins see the answer, as in Kong.
-func (x *exchange) refuse(status int, message string, header http.Header) {
+func (x *exchange) refuse(status int, message string, header http.Header, form string) {
 	x.plugins = x.rt.global
 	x.plugins.Skip(&x.ctx)
-	x.fail(status, message, header)
+	x.fail(status, message, header, form)
 }
 
-// fail answers with Kong's error page.
-func (x *exchange) fail(status int, message string, header http.Header) {
-	page, body := errorPage(x.r, status, message, x.ctx.RequestID)
+// fail answers with Kong's error page, in a form where the request prefers none.
+func (x *exchange) fail(status int, message string, header http.Header, form string) {
+	page, body := errorPage(x.r, status, message, x.ctx.RequestID, form)
 	maps.Copy(page, header)
 	if message == "" { // a bare redirect
 		delete(page, "Content-Type")
 		body = nil
 	}
-	x.answer(status, page, body, plugin.FromError)
+	x.answer(&plugin.Answer{Status: status, Header: page, Body: body, Source: plugin.FromError})
 }
 
 // answer sends an answer that no upstream gave.
-func (x *exchange) answer(status int, header http.Header, body []byte, source plugin.Source) {
-	h := x.w.Header()
-	for name, values := range header {
+func (x *exchange) answer(a *plugin.Answer) {
+	h, body := x.w.Header(), a.Body
+	maps.Copy(h, x.ctx.Early)
+	for name, values := range a.Header {
 		h[http.CanonicalHeaderKey(name)] = values
 	}
-	if body != nil && h["Content-Length"] == nil {
+	switch {
+	case a.Chunked:
+		delete(h, "Content-Length")
+	case body != nil && a.Header["Content-Length"] == nil:
 		h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	}
 	x.answered = time.Now()
-	x.ctx.Response = plugin.Response{Status: status, Header: h, Source: source}
+	x.ctx.Response = plugin.Response{Status: a.Status, Header: h, Source: a.Source}
 	if err := x.plugins.FilterHeader(&x.ctx); err != nil {
 		x.abort(err)
 	}
 	x.addOwnHeaders(h, false)
-	if x.plugins.FiltersBody() {
+	keepType(h)
+	if x.plugins.FiltersBody() && x.r.Method != http.MethodHead {
 		filtered, err := x.plugins.FilterBody(&x.ctx, body, true)
 		if err != nil {
 			x.abort(err)
@@ -270,8 +324,16 @@ func (x *exchange) answer(status int, header http.Header, body []byte, source pl
 	}
 	x.status = x.ctx.Response.Status
 	x.w.WriteHeader(x.status)
-	if _, err := x.w.Write(body); err != nil && err != http.ErrBodyNotAllowed {
+	if declared := declaredLength(h); declared >= 0 && declared < int64(len(body)) {
+		body = body[:declared] // more would be taken for another answer
+	}
+	n, err := x.w.Write(body)
+	x.written = int64(n)
+	if err != nil && err != http.ErrBodyNotAllowed {
 		x.fault = err
+	}
+	if a.Chunked {
+		_ = http.NewResponseController(x.w).Flush()
 	}
 }
 
@@ -285,23 +347,29 @@ func (x *exchange) abort(err error) {
 // finish ends the request, however it went: it also runs while the handler panics.
 func (x *exchange) finish() {
 	x.interim.end()
+	ended := time.Now()
 	x.describeCall()
-	x.endBody()
+	x.endBody(ended)
 	x.reportTry(x.outcome(x.fault))
 	if x.status == 0 {
 		x.status = statusClientClosed
 	}
+	x.summarize(ended)
 	if x.root.Recording() {
 		x.describeRoot()
-		x.root.End()
+		x.root.EndAt(x.trace.At(ended))
 	}
 	x.plugins.Log(&x.ctx)
+	if observe := x.gw.options.Observer; observe != nil {
+		observe(&x.ctx)
+	}
 	x.debugSpans()
-	x.gw.stats.count(x)
+	x.gw.stats.count(x, ended)
 	x.trace.Release()
 	x.ctx.Reset()
 	x.rt.release()
-	*x = exchange{gw: x.gw, proxy: x.proxy, ctx: x.ctx}
+	clear(x.attempts)
+	x.attempts, x.passage = x.attempts[:0], passage{}
 	x.gw.exchanges.Put(x)
 }
 
@@ -342,20 +410,20 @@ func (x *exchange) debugSpans() {
 
 // clientOf finds who asks: the peer, or what a trusted peer says in the real-IP header.
 // nginx: ngx_http_realip_module, ngx_http_get_forwarded_addr
-func (g *Gateway) clientOf(r *http.Request, p *peer) netip.Addr {
+func (g *Gateway) clientOf(r *http.Request, p *peer) netip.AddrPort {
 	if !p.trusted || g.options.RealIPHeader == "" {
-		return p.addr.Addr()
+		return p.addr
 	}
 	if g.options.RealIPHeader == proxyProtocol {
 		if p.proxied != nil {
 			if client, ok := p.proxied.ProxiedAddr(); ok {
-				return client.Addr()
+				return client
 			}
 		}
-		return p.addr.Addr()
+		return p.addr
 	}
 	values := r.Header[g.options.RealIPHeader]
-	client := p.addr.Addr()
+	client := p.addr
 	for i := len(values) - 1; i >= 0; i-- {
 		parts := strings.Split(values[i], ",")
 		for j := len(parts) - 1; j >= 0; j-- {
@@ -364,7 +432,7 @@ func (g *Gateway) clientOf(r *http.Request, p *peer) netip.Addr {
 				return client
 			}
 			client = addr
-			if !g.options.RealIPRecursive || !contains(g.options.TrustedIPs, addr) {
+			if !g.options.RealIPRecursive || !contains(g.options.TrustedIPs, addr.Addr()) {
 				return client
 			}
 		}
@@ -372,13 +440,13 @@ func (g *Gateway) clientOf(r *http.Request, p *peer) netip.Addr {
 	return client
 }
 
-// parseClient reads an address with or without a port.
-func parseClient(text string) (netip.Addr, bool) {
+// parseClient reads an address with or without a port, which is 0 then.
+func parseClient(text string) (netip.AddrPort, bool) {
 	if addr, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
-		return addr.Unmap().WithZone(""), true
+		return netip.AddrPortFrom(addr.Unmap().WithZone(""), 0), true
 	}
 	if ap, err := netip.ParseAddrPort(text); err == nil {
-		return ap.Addr().Unmap().WithZone(""), true
+		return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port()), true
 	}
-	return netip.Addr{}, false
+	return netip.AddrPort{}, false
 }

@@ -206,7 +206,7 @@ func (x *exchange) addOwnHeaders(h http.Header, proxied bool) {
 			w.set("X-Kong-Proxy-Latency", milliseconds(x.left.Sub(x.arrived)))
 		}
 		if headers.Has(HeaderVia) {
-			w.set("Via", x.gw.via(h["Via"], x.place.upstream.version))
+			w.set("Via", x.gw.via(h["Via"], x.up.version))
 		}
 		if headers.Has(HeaderServer) && h["Server"] == nil {
 			w.set("Server", ServerToken)
@@ -244,6 +244,22 @@ func (x *exchange) addDebugHeaders(h http.Header) {
 			h["Kong-Service-Name"] = []string{service.Name}
 		}
 	}
+}
+
+// keepType keeps net/http from guessing the type of an answer that has none.
+func keepType(h http.Header) {
+	if _, ok := h["Content-Type"]; !ok {
+		h["Content-Type"] = nil
+	}
+}
+
+// declaredLength is what an answer's Content-Length says, less than 0 where it says nothing.
+func declaredLength(h http.Header) int64 {
+	n, err := strconv.ParseUint(first(h, "Content-Length"), 10, 63)
+	if err != nil {
+		return -1
+	}
+	return int64(n)
 }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(max(d.Milliseconds(), 0), 10) }

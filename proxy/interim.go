@@ -25,7 +25,7 @@ type interim struct {
 // watch starts the time of an interim report.
 func (x *exchange) watch() {
 	bound := x.gw.options.LongRequest
-	if bound <= 0 || !x.trace.Recording() || !x.trace.Settled() {
+	if bound <= 0 || !x.trace.Sampled() {
 		return
 	}
 	to := x.plugins.Reporters(&x.ctx)

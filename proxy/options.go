@@ -42,6 +42,10 @@ type Options struct {
 	// LongRequest is how long a traced request may take until it is reported while it is still under way; 0: never.
 	LongRequest time.Duration
 
+	// Observer, if not nil, sees every request when it is complete, after its log phase: the trace is settled, the
+	// Summary whole. Plugins fill in Context.Notes then. It may not keep anything of the context.
+	Observer func(*plugin.Context)
+
 	// Forward, if not nil, is where every request goes as it came in, path, query, Host header and all, whatever the
 	// matched route says: routes only give names to spans. It is for standing in front of a Kong that does the rest,
 	// or of one backend.

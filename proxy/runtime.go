@@ -3,6 +3,7 @@ package proxy
 import (
 	"crypto/tls"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"sidekong/configs"
@@ -17,8 +18,12 @@ type runtime struct {
 	plan      *plugin.Plan
 	global    *plugin.Chain // for requests without a route
 	rewrites  bool
+	sizes     bool // somebody looks at how many bytes a request and its answer have
 	places    map[*entity.Route]*place
-	encrypted []*stock            // what has connections of its own to close
+	snapshot  *configs.Snapshot
+	opened    sync.Mutex // guards encrypted and detours once requests come
+	encrypted []*stock   // what has connections of its own to close
+	detours   map[detour]*upstream
 	balancers map[string]*running // by the upstream's name
 	forward   *place              // where everything goes; nil: where its route leads
 	// certificates are what TLS listeners show, by the name of the SNI.
@@ -38,7 +43,8 @@ type place struct {
 // compile makes the runtime of a snapshot. Nothing of it is in use before Apply swaps it in.
 func (g *Gateway) compile(snapshot *configs.Snapshot) (*runtime, error) {
 	rt := &runtime{
-		places: map[*entity.Route]*place{},
+		snapshot: snapshot,
+		places:   map[*entity.Route]*place{},
 		onClose: func(err error) {
 			g.options.Logger.Error("close configuration", "error", err)
 		},
@@ -78,12 +84,14 @@ func (g *Gateway) compile(snapshot *configs.Snapshot) (*runtime, error) {
 	env := plugin.Env{
 		Logger: g.options.Logger, Directory: newDirectory(snapshot),
 		HasUpstream: func(name string) bool { _, ok := snapshot.UpstreamNamed(name); return ok },
+		Plugins:     snapshot.ActivePlugins, RedactedQuery: g.options.RedactedQuery,
 	}
 	if rt.plan, err = plugin.NewPlan(g.options.Registry, snapshot.ActivePlugins, env); err != nil {
 		return nil, err
 	}
 	rt.global = rt.plan.Chain(nil, nil)
 	rt.rewrites = rt.global.Rewrites()
+	rt.sizes = rt.plan.Sizes() || g.options.Observer != nil
 	if forward != nil {
 		rt.forward = &place{chain: rt.global, upstream: forward, counters: &g.stats.unmatched}
 	}

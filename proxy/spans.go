@@ -88,6 +88,14 @@ func (x *exchange) describeRequest(root tracing.Defaults) {
 			root.Set("kong.service.name", tracing.StringValue(x.ctx.Service.Name))
 		}
 	}
+	if consumer := x.ctx.Consumer; consumer != nil {
+		if consumer.ID != "" {
+			root.Set("kong.consumer.id", tracing.StringValue(consumer.ID))
+		}
+		if consumer.Username != "" {
+			root.Set("kong.consumer.username", tracing.StringValue(consumer.Username))
+		}
+	}
 }
 
 // flavor writes a version as Kong's http.flavor does: "1.1", "2.0".
@@ -107,7 +115,7 @@ func (x *exchange) describeTry(to endpoint) {
 	if !x.try.Recording() {
 		return
 	}
-	c, up := x.gw.options.Conventions, x.place.upstream
+	c, up := x.gw.options.Conventions, x.up
 	try := x.try.Defaults()
 	try.Set("try_count", tracing.IntValue(int64(x.tries)))
 	c.set(try, attrPeer, tracing.StringValue(to.text))

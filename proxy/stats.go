@@ -106,14 +106,14 @@ func (s *stats) of(service *entity.Service, route *entity.Route) *counters {
 }
 
 // count takes a finished request in.
-func (s *stats) count(x *exchange) {
+func (s *stats) count(x *exchange, ended time.Time) {
 	c := &s.unmatched
 	if x.place != nil {
 		c = x.place.counters
 	}
 	c.add(x.status)
 	s.active.Add(-1)
-	s.request.observe(time.Since(x.arrived))
+	s.request.observe(ended.Sub(x.arrived))
 	if x.left.IsZero() {
 		return
 	}

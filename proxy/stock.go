@@ -19,53 +19,58 @@ import (
 	"sidekong/proxy/router"
 )
 
-// stock carries what is not plain HTTP/1.1 through net/http's Transport, and tells of the trip as http1 does. It has a
-// transport for each TLS server name, which is the name in the request's Host header, as in Kong (proxy_ssl_name).
+// stock carries what is not plain HTTP/1.1 through net/http's Transport, and tells of the trip as http1 does.
 type stock struct {
-	http2                bool
-	tls                  *tls.Config // nil: not encrypted
-	connect, write, read time.Duration
-	keepalive            Keepalive
-	dial                 func(ctx context.Context, network, address string) (net.Conn, error) // nil: the usual one
+	http2     bool
+	tls       *tls.Config // nil: not encrypted
+	keepalive Keepalive
+	dial      func(ctx context.Context, network, address string) (net.Conn, error) // nil: the usual one
 
 	mu         sync.Mutex
-	transports map[string]*http.Transport
+	transports map[transportKey]*http.Transport
 }
 
-// maxServerNames bounds the transports of one service. Where preserve_host lets clients choose the name, one that was
-// made earlier goes for each further one.
-const maxServerNames = 256
+// transportKey is what requests have in common that share a transport: the TLS server name, which is the name in the
+// Host header, as in Kong (proxy_ssl_name), and the time-outs, which are the service's unless a plugin set others.
+type transportKey struct {
+	serverName           string
+	connect, write, read time.Duration
+}
 
-func (s *stock) transport(host string) *http.Transport {
-	name := ""
+// maxTransports bounds the transports of one service. Where preserve_host lets clients choose the name, one that was
+// made earlier goes for each further one.
+const maxTransports = 256
+
+func (s *stock) transport(host string, trip *http1.Trip) *http.Transport {
+	key := transportKey{connect: trip.ConnectTimeout, write: trip.WriteTimeout, read: trip.ReadTimeout}
 	if s.tls != nil {
-		name = router.HostName(host)
+		key.serverName = router.HostName(host)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t := s.transports[name]; t != nil {
+	if t := s.transports[key]; t != nil {
 		return t
 	}
 	if s.transports == nil {
-		s.transports = map[string]*http.Transport{}
+		s.transports = map[transportKey]*http.Transport{}
 	}
-	if len(s.transports) >= maxServerNames {
+	if len(s.transports) >= maxTransports {
 		for other, t := range s.transports {
 			t.CloseIdleConnections()
 			delete(s.transports, other)
 			break
 		}
 	}
-	t := s.newTransport(name)
-	s.transports[name] = t
+	t := s.newTransport(key)
+	s.transports[key] = t
 	return t
 }
 
-func (s *stock) newTransport(serverName string) *http.Transport {
+func (s *stock) newTransport(key transportKey) *http.Transport {
 	t := &http.Transport{
 		DialContext:            s.dial,
-		TLSHandshakeTimeout:    s.connect,
-		ResponseHeaderTimeout:  s.read,
+		TLSHandshakeTimeout:    key.connect,
+		ResponseHeaderTimeout:  key.read,
 		DisableCompression:     true,
 		MaxIdleConnsPerHost:    s.keepalive.PoolSize,
 		DisableKeepAlives:      s.keepalive.PoolSize == 0,
@@ -74,18 +79,18 @@ func (s *stock) newTransport(serverName string) *http.Transport {
 		Protocols:              new(http.Protocols),
 	}
 	if t.DialContext == nil {
-		dialer := &net.Dialer{Timeout: s.connect}
+		dialer := &net.Dialer{Timeout: key.connect}
 		t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := dialer.DialContext(ctx, network, address)
 			if err != nil {
 				return nil, err
 			}
-			return pacedConn{conn, s.write}, nil
+			return pacedConn{conn, key.write}, nil
 		}
 	}
 	if s.tls != nil {
 		t.TLSClientConfig = s.tls.Clone()
-		t.TLSClientConfig.ServerName = serverName
+		t.TLSClientConfig.ServerName = key.serverName
 	}
 	switch {
 	case s.http2 && s.tls == nil:
@@ -160,7 +165,7 @@ func (s *stock) Do(req *http.Request, trip *http1.Trip) (*http.Response, error) 
 		out.URL = targetURL(req.URL, trip.Target)
 	}
 	hadBody := req.Body != nil && req.Body != http.NoBody
-	res, err := s.transport(req.Host).RoundTrip(out)
+	res, err := s.transport(req.Host, trip).RoundTrip(out)
 	trip.Fallback = true
 	trip.Reused, trip.Wrote, trip.BodyTouched = w.reused.Load(), w.wrote.Load(), hadBody && w.got.Load()
 	trip.Connected, trip.RequestSent = w.at(w.connected.Load()), w.at(w.sent.Load())

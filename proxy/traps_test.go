@@ -473,7 +473,10 @@ func TestUpstreamFaults(t *testing.T) {
 				took = time.Since(begun)
 				rounds++
 			}
-			want := fmt.Sprintf("{\n  \"message\":%q,\n  \"request_id\":%q\n}", c.message, got.Header.Get("X-Kong-Request-Id"))
+			want := fmt.Sprintf("%s\nrequest_id: %s\n", c.message, got.Header.Get("X-Kong-Request-Id")) // nginx's form: no Accept
+			if c.status == 503 {
+				want = fmt.Sprintf("{\n  \"message\":%q,\n  \"request_id\":%q\n}", c.message, got.Header.Get("X-Kong-Request-Id"))
+			}
 			if got.StatusCode != c.status || got.body != want {
 				t.Errorf("got %d %s, want %d %s", got.StatusCode, got.body, c.status, want)
 			}

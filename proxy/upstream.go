@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"sidekong/configs"
@@ -23,6 +24,9 @@ type upstream struct {
 	retries              int
 	connect, write, read time.Duration
 	transport            doer
+
+	// last is where the service's host led last, so that its address is not written out for every request.
+	last *atomic.Pointer[endpoint]
 }
 
 // doer sends one request. http1.Transport is one; trip times and time-outs are as it says.
@@ -39,6 +43,7 @@ func (g *Gateway) upstream(rt *runtime, snapshot *configs.Snapshot, service *ent
 		connect: time.Duration(service.ConnectTimeout) * time.Millisecond,
 		write:   time.Duration(service.WriteTimeout) * time.Millisecond,
 		read:    time.Duration(service.ReadTimeout) * time.Millisecond,
+		last:    new(atomic.Pointer[endpoint]),
 	}
 	if b := rt.balancers[service.Host]; b != nil {
 		up.balancer = b.balancer
@@ -56,7 +61,7 @@ func (g *Gateway) upstream(rt *runtime, snapshot *configs.Snapshot, service *ent
 	default:
 		return nil, nil //nolint:nilnil // no upstream is what a stream service has here
 	}
-	s := &stock{http2: up.version == "2", connect: up.connect, write: up.write, read: up.read, keepalive: g.options.Keepalive}
+	s := &stock{http2: up.version == "2", keepalive: g.options.Keepalive}
 	if up.scheme == "https" {
 		config, err := g.clientTLS(snapshot, service)
 		if err != nil {

@@ -19,3 +19,20 @@ func (id TraceID) String() string { return hex.EncodeToString(id[:]) }
 
 // String gives 16 lower-case hexadecimal digits.
 func (id SpanID) String() string { return hex.EncodeToString(id[:]) }
+
+// ParseTraceID reads what String gives.
+func ParseTraceID(text string) (id TraceID, ok bool) {
+	ok = len(text) == 2*len(id) && decodeHex(id[:], text)
+	return id, ok
+}
+
+// ParseSpanID reads what String gives.
+func ParseSpanID(text string) (id SpanID, ok bool) {
+	ok = len(text) == 2*len(id) && decodeHex(id[:], text)
+	return id, ok
+}
+
+func decodeHex(into []byte, digits string) bool {
+	_, err := hex.Decode(into, []byte(digits))
+	return err == nil
+}

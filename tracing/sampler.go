@@ -52,6 +52,14 @@ func NewSampler(rate float64) Sampler {
 	}
 }
 
+// Rate is the share that the sampler keeps, 0 to 1.
+func (s Sampler) Rate() float64 {
+	if s.all {
+		return 1
+	}
+	return math.Ldexp(float64(s.bound), -64)
+}
+
 // Sample reports whether the trace is kept: its first eight bytes, read little endian, are below rate x 2^64.
 //
 // Kong sees only zeros in a padded 64-bit id and so keeps every such trace; here its last eight bytes, where the

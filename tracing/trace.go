@@ -14,6 +14,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -90,7 +91,8 @@ type Trace struct {
 	flags   uint8  // W3C trace flags besides sampled
 	remote  bool   // the root's parent came from outside
 	settled bool
-	dropped bool // not sampled: nothing more is recorded
+	sampled bool // as settled: what the upstream is told
+	dropped bool // not recorded: nothing more is kept
 
 	records []Record
 	attrs   []Attr
@@ -105,6 +107,8 @@ type Tracer struct {
 	instrumentations Instrumentation
 	sampler          Sampler
 	pool             sync.Pool
+	shedding         atomic.Bool
+	shed             atomic.Uint64
 }
 
 // NewTracer makes a tracer that records the given kinds and samples at rate (0 to 1) where a plugin sets no rate of
@@ -127,9 +131,13 @@ func (t *Tracer) Instrumentations() Instrumentation { return t.instrumentations 
 // Sampler is the sampler of the global rate.
 func (t *Tracer) Sampler() Sampler { return t.sampler }
 
-// Start begins the trace of a request that arrived at the given time; nil when tracing is off.
+// Start begins the trace of a request that arrived at the given time; nil when tracing is off or shed.
 func (t *Tracer) Start(at time.Time) *Trace {
 	if t == nil || t.instrumentations == Off {
+		return nil
+	}
+	if t.shedding.Load() {
+		t.shed.Add(1)
 		return nil
 	}
 	trace := t.pool.Get().(*Trace)
@@ -174,7 +182,11 @@ func (t *Trace) At(at time.Time) Instant {
 // Start is the time at which the trace began.
 func (t *Trace) Start() time.Time { return t.base }
 
-// Recording reports whether spans are recorded: there is a trace and it was not found unsampled.
+// Sampled reports whether the trace was settled as sampled. An unsampled one may be recorded all the same: see
+// Adoption.Record.
+func (t *Trace) Sampled() bool { return t != nil && t.sampled }
+
+// Recording reports whether spans are recorded: there is a trace, and it was not settled that nobody wants it.
 func (t *Trace) Recording() bool { return t != nil && !t.dropped }
 
 // Has reports whether spans of a kind are recorded.
@@ -192,6 +204,7 @@ type Adoption struct {
 	State   string // W3C tracestate
 	Flags   uint8  // W3C trace flags besides sampled
 	Sampled bool
+	Record  bool // record although it is not sampled: whether it is kept is decided when the request is complete
 	Local   bool // Parent is a span of this process
 }
 
@@ -202,7 +215,7 @@ func (t *Trace) Adopt(a Adoption) {
 	}
 	t.settled = true
 	t.id, t.state, t.flags, t.remote = a.TraceID, a.State, a.Flags, a.Parent.IsValid() && !a.Local
-	t.dropped = !a.Sampled
+	t.sampled, t.dropped = a.Sampled, !a.Sampled && !a.Record
 	if len(t.records) > 0 {
 		t.records[0].Parent = a.Parent
 	}

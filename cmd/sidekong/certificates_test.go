@@ -142,11 +142,11 @@ func TestCertificatePreferred(t *testing.T) {
 				fallback = config.Certificates[0].Certificate[0]
 			}
 			l := settings.Listener{Address: "127.0.0.1:0", SSL: true, HTTP2: true}
-			listener, err := open(context.Background(), l, &connections{})
+			listener, err := quick.open(context.Background(), l, &connections{}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := server(http.NotFoundHandler(), l, preferring(choose, config), slog.New(slog.DiscardHandler))
+			s := quick.server(http.NotFoundHandler(), l, preferring(choose, config), slog.New(slog.DiscardHandler))
 			go func() { _ = serve(s, listener, true) }()
 			defer s.Close()
 			for serverName, want := range map[string][]byte{"chosen.test": chosen.Certificate[0], "other.test": fallback, "": fallback} {

@@ -14,6 +14,7 @@ import (
 	"sidekong/configs/settings"
 	"sidekong/proxy"
 	"sidekong/proxy/dns"
+	"sidekong/proxy/plugin/function"
 	"sidekong/proxy/plugin/opentelemetry"
 )
 
@@ -58,7 +59,7 @@ func checkFile(ctx context.Context, sys system, file string) (ok bool, err error
 		}
 		return len(faults) == 0, nil
 	}
-	registry := plugins(nil, opentelemetry.Defaults{Disabled: true})
+	registry := plugins(nil, opentelemetry.Defaults{Disabled: true}, function.Options{}, sinks{})
 	loader := configs.Loader{Schemas: entity.NewSchemas(registry.Configs()), LookupEnv: lookup(sys.environ)}
 	snapshot, warnings, err := loader.Load(ctx, configs.Files(file))
 	if err != nil {

@@ -156,7 +156,7 @@ func serveLocal(ctx context.Context, group *errgroup.Group, handler http.Handler
 	if err != nil {
 		return "", err
 	}
-	s := &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout}
+	s := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
 	group.Go(func() error { return serve(s, listener, false) })
 	group.Go(func() error {
 		<-ctx.Done()

@@ -42,12 +42,7 @@ func (l clientListener) Accept() (net.Conn, error) {
 	return &clientConn{TCPConn: conn.(*net.TCPConn), counts: l.counts, send: l.send}, nil
 }
 
-// open binds a listener as its flags say, with Kong's limits. Peers in trusted are believed what they say in a PROXY
-// header.
-func open(ctx context.Context, l settings.Listener, counts *connections, trusted ...netip.Prefix) (net.Listener, error) {
-	return kongLimits.open(ctx, l, counts, trusted)
-}
-
+// open binds a listener as its flags say. Peers in trusted are believed what they say in a PROXY header.
 func (m limits) open(ctx context.Context, l settings.Listener, counts *connections, trusted []netip.Prefix) (net.Listener, error) {
 	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		var failed error
@@ -79,11 +74,7 @@ func (m limits) open(ctx context.Context, l settings.Listener, counts *connectio
 	return listener, nil
 }
 
-// server makes the HTTP server of a listener, with Kong's limits.
-func server(handler http.Handler, l settings.Listener, tlsConfig *tls.Config, logger *slog.Logger) *http.Server {
-	return kongLimits.server(handler, l, tlsConfig, logger)
-}
-
+// server makes the HTTP server of a listener.
 func (m limits) server(handler http.Handler, l settings.Listener, tlsConfig *tls.Config, logger *slog.Logger) *http.Server {
 	s := &http.Server{
 		Handler:                      m.guard(handler),

@@ -1,6 +1,14 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
+	"net/netip"
+	"slices"
+	"time"
+
+	"sidekong/configs/settings"
 	"sidekong/proxy/plugin"
 	"sidekong/proxy/plugin/basicauth"
 	"sidekong/proxy/plugin/correlationid"
@@ -10,19 +18,41 @@ import (
 	"sidekong/proxy/plugin/keyauth"
 	"sidekong/proxy/plugin/opentelemetry"
 	"sidekong/proxy/plugin/requesttermination"
+	"sidekong/proxy/plugin/requesttransformer"
+	"sidekong/proxy/plugin/responsetransformer"
 )
 
 // plugins are all that Sidekong knows. Those without a New are checked as Kong checks them but do not run.
-func plugins(exporters *opentelemetry.Exporters, defaults opentelemetry.Defaults) *plugin.Registry {
-	return plugin.NewRegistry(
+func plugins(exporters *opentelemetry.Exporters, defaults opentelemetry.Defaults, functions function.Options, logs sinks) *plugin.Registry {
+	return plugin.NewRegistry(append(function.Define(functions),
 		opentelemetry.Define(exporters, defaults),
-		&plugin.Definition{Name: "pre-function", Priority: 1000000, Config: function.Config()},
-		&plugin.Definition{Name: "post-function", Priority: -1000, Config: function.Config()},
-		&plugin.Definition{Name: "basic-auth", Priority: 1100, Config: basicauth.Config()},
-		&plugin.Definition{Name: "key-auth", Priority: 1250, Config: keyauth.Config()},
-		&plugin.Definition{Name: "correlation-id", Priority: 100001, Config: correlationid.Config()},
-		&plugin.Definition{Name: "request-termination", Priority: 2, Config: requesttermination.Config()},
-		&plugin.Definition{Name: "file-log", Priority: 9, Config: filelog.Config()},
-		&plugin.Definition{Name: "http-log", Priority: 12, Config: httplog.Config()},
-	)
+		basicauth.Define(),
+		keyauth.Define(),
+		correlationid.Define(),
+		requesttermination.Define(defaults.InstanceID),
+		requesttransformer.Define(),
+		responsetransformer.Define(),
+		filelog.Define(logs.files),
+		httplog.Define(logs.senders),
+	)...)
+}
+
+// functionOptions is what Lua functions may do.
+func functionOptions(s *settings.Settings, roots *x509.CertPool) function.Options {
+	return function.Options{
+		UntrustedLua:       function.Mode(s.UntrustedLua),
+		SandboxRequires:    s.UntrustedLuaSandboxRequires,
+		SandboxEnvironment: s.UntrustedLuaSandboxEnvironment,
+		NodeID:             s.NodeID,
+		Trusted: func(addr netip.Addr) bool {
+			return slices.ContainsFunc(s.TrustedIPs, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
+		},
+		Client: &http.Client{
+			Transport: &http.Transport{
+				TLSClientConfig:    &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+				DisableCompression: true, IdleConnTimeout: time.Minute, MaxIdleConnsPerHost: 16,
+			},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // as lua-resty-http
+		},
+	}
 }

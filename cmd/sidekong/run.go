@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -145,10 +146,13 @@ type app struct {
 	poller    *configs.Poller // reads that Kong's configuration; nil: none
 	implicit  *entity.Plugin  // where the configuration has no opentelemetry plugin
 	exporters *opentelemetry.Exporters
+	sinks     sinks
 	resolver  *dns.Resolver
+	tracer    *tracing.Tracer
 	gateway   *proxy.Gateway
 	store     *configs.Store
 	counts    connections
+	serving   atomic.Bool // the proxy's listeners are open
 	draining  atomic.Bool
 	fault     atomic.Pointer[string] // of the newest configuration
 }
@@ -162,7 +166,12 @@ func build(ctx context.Context, sys system, s *settings.Settings, otel settings.
 		s.NodeID = uuid.NewString()
 	}
 	defaults := exporterDefaults(s, otel)
-	registry := plugins(a.exporters, defaults)
+	roots, err := authorities(s.LuaSSLTrustedCertificate)
+	if err != nil {
+		return nil, err
+	}
+	a.sinks = newSinks(logger, roots)
+	registry := plugins(a.exporters, defaults, functionOptions(s, roots), a.sinks)
 	a.loader = configs.Loader{Schemas: entity.NewSchemas(registry.Configs()), LookupEnv: lookup(sys.environ)}
 	a.implicit = opentelemetry.Implicit(otel.Endpoint, defaults)
 
@@ -184,12 +193,10 @@ func build(ctx context.Context, sys system, s *settings.Settings, otel settings.
 		return nil, err
 	}
 	options := gatewayOptions(s, otel)
-	options.Tracer = tracing.NewTracer(instrumentations, s.TracingSamplingRate)
+	a.tracer = tracing.NewTracer(instrumentations, s.TracingSamplingRate)
+	options.Tracer = a.tracer
 	options.Registry, options.Resolver, options.Logger = registry, a.resolver, logger
-	options.Forward = a.forward
-	if options.RootCAs, err = authorities(s.LuaSSLTrustedCertificate); err != nil {
-		return nil, err
-	}
+	options.Forward, options.RootCAs = a.forward, roots
 	proxy.ServerToken = "sidekong/" + buildVersion()
 	if a.gateway, err = proxy.New(options); err != nil {
 		return nil, err
@@ -347,12 +354,13 @@ func (a *app) run(ctx context.Context, listening func(proxy []net.Addr)) error {
 		return err
 	}
 
+	clients := clientLimits(s.Clients)
 	var servers []*http.Server
 	var listeners []net.Listener
 	var addresses []net.Addr
 	group, groupCtx := errgroup.WithContext(ctx)
 	listen := func(l settings.Listener, srv *http.Server, counts *connections) (net.Addr, error) {
-		listener, err := open(ctx, l, counts, s.TrustedIPs...)
+		listener, err := clients.open(ctx, l, counts, s.TrustedIPs)
 		if err != nil {
 			return nil, err
 		}
@@ -367,7 +375,7 @@ func (a *app) run(ctx context.Context, listening func(proxy []net.Addr)) error {
 	}
 	status := admin.StatusHandler(a.status())
 	for _, l := range s.StatusListen {
-		if _, err := listen(l, server(status, l, statusTLS, a.logger), &connections{}); err != nil {
+		if _, err := listen(l, clients.server(status, l, statusTLS, a.logger), &connections{}); err != nil {
 			shutdown()
 			return fmt.Errorf("status_listen: %w", err)
 		}
@@ -375,7 +383,7 @@ func (a *app) run(ctx context.Context, listening func(proxy []net.Addr)) error {
 	// The listeners of the proxy are the last to open: who can reach it, can use it.
 	proxyServers := len(servers)
 	for _, l := range s.ProxyListen {
-		srv := server(a.gateway, l, proxyTLS, a.logger)
+		srv := clients.server(a.gateway, l, proxyTLS, a.logger)
 		srv.ConnContext = a.gateway.ConnContext
 		address, err := listen(l, srv, &a.counts)
 		if err != nil {
@@ -384,12 +392,17 @@ func (a *app) run(ctx context.Context, listening func(proxy []net.Addr)) error {
 		}
 		addresses = append(addresses, address)
 	}
+	a.serving.Store(true)
 	notice(a.logger, "serving", "proxy", addresses, "routes", len(a.store.Snapshot().ActiveRoutes), "version", buildVersion())
 	if listening != nil {
 		listening(addresses)
 	}
 	group.Go(func() error {
 		a.reloadOnHangup(groupCtx)
+		return nil
+	})
+	group.Go(func() error {
+		(&memoryWatch{limit: memoryLimit(s.MemoryLimit), shed: a.tracer.Shed, logger: a.logger}).run(groupCtx)
 		return nil
 	})
 	if a.poller != nil {
@@ -455,7 +468,10 @@ func (a *app) drain(servers []*http.Server, listeners []net.Listener) {
 			_ = srv.Close()
 		}
 	}
+	var logs sync.WaitGroup
+	logs.Go(func() { a.sinks.close(whole, a.logger) })
 	a.exporters.Close(whole)
+	logs.Wait()
 	a.gateway.Close()
 	a.resolver.Close()
 	notice(a.logger, "stopped")

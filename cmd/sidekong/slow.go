@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"sidekong/configs/settings"
 )
 
 // limits are what a listener grants its clients.
@@ -18,13 +20,13 @@ type limits struct {
 	lineBytes   int           // of a request line: 414 beyond
 }
 
-const headerTimeout = 60 * time.Second
-
-// kongLimits are those of nginx under Kong: client_header_timeout, client_body_timeout, send_timeout,
-// keepalive_timeout, large_client_header_buffers (4 of 8 KiB; a head may be twice as long here).
-var kongLimits = limits{
-	header: headerTimeout, body: 60 * time.Second, send: 60 * time.Second, idle: 75 * time.Second,
-	headerBytes: 64 << 10, lineBytes: 8 << 10,
+// clientLimits are those that settings give. nginx takes any number of header lines as long as they fit into its
+// buffers; here a head may be twice as long.
+func clientLimits(c settings.Clients) limits {
+	return limits{
+		header: c.Header, body: c.Body, send: c.Send, idle: c.Idle,
+		headerBytes: 2 * c.Buffers.Number * c.Buffers.Size, lineBytes: c.Buffers.Size,
+	}
 }
 
 // uriTooLong is Kong's answer to a request line beyond the limit. Kong: kong/error_handlers.lua

@@ -414,7 +414,7 @@ func TestDoubtfulFraming(t *testing.T) {
 }
 
 func BenchmarkGuard(b *testing.B) {
-	handler := kongLimits.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := quick.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		_, _ = w.Write(nil)
 	}))

@@ -24,10 +24,14 @@ func (a *app) status() admin.Status {
 	status := admin.Status{
 		Version: buildVersion(),
 		Ready: func() (bool, string) {
-			if a.draining.Load() {
+			switch {
+			case a.draining.Load():
 				return false, "draining"
+			case !a.serving.Load():
+				return false, "starting"
+			default:
+				return true, ""
 			}
-			return true, ""
 		},
 		ConfigurationHash: func() string { return a.store.Snapshot().Hash },
 		ConfigurationFault: func() string {
@@ -37,6 +41,7 @@ func (a *app) status() admin.Status {
 			return ""
 		},
 		Traffic:   a.traffic,
+		Shed:      func() (bool, uint64) { return a.tracer.Shedding(), a.tracer.ShedTotal() },
 		Exporters: a.exporterStatus,
 		Upstreams: a.upstreams,
 	}

@@ -124,6 +124,17 @@ func AtLeastOneOf(fields ...string) Check {
 	}}
 }
 
+// Or gives the check, satisfied too by a value in one of fields, which its message does not name: those of later Kongs.
+func (c Check) Or(fields ...string) Check {
+	run := c.run
+	c.run = func(s *subject) {
+		if s.filled(fields) == 0 {
+			run(s)
+		}
+	}
+	return c
+}
+
 // Distinct wants different values in the fields that have one.
 func Distinct(fields ...string) Check {
 	return Check{"distinct", fields, func(s *subject) {

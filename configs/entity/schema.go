@@ -98,7 +98,7 @@ func (s *Schema) Insert(in Object) (Object, error) {
 	if id, given := input["id"]; given && id == nil {
 		return nil, &Error{
 			Code: CodePrimaryKey, Name: "primary key violation",
-			Message: "primary key violation on key '{}'", Fields: Object{"id": nil},
+			Message: `primary key violation on key '{id="userdata: NULL"}'`, Fields: Object{"id": nil},
 		}
 	}
 	if input["created_at"] == nil {
@@ -137,6 +137,10 @@ func (s *Schema) Update(old, in Object) (Object, error) {
 	data["id"] = old["id"]
 	return data, nil
 }
+
+// Complete fills in the defaults that a stored entity lacks, since a program that knew fewer fields wrote it. Nothing is
+// checked. data is changed.
+func (s *Schema) Complete(data Object) { _ = fill(s.record, s.variant(data), data, inserting) }
 
 func (s *Schema) begin(scope *scope, input Object) *Error {
 	// Kong never looks at it: it always sets the time itself.

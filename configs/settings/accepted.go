@@ -30,16 +30,16 @@ var accepted = []struct{ reason, names string }{
 	{"Go's TLS chooses its own ciphers, groups and sessions", `
 		ssl_ciphers ssl_prefer_server_ciphers ssl_dhparam ssl_session_tickets ssl_session_timeout ssl_session_cache_size
 		lua_ssl_protocols fips`},
-	{"no database is used", `
-		pg_host pg_port pg_timeout pg_user pg_password pg_iam_auth pg_iam_auth_assume_role_arn
-		pg_iam_auth_role_session_name pg_iam_auth_sts_endpoint_url pg_database pg_schema pg_ssl pg_ssl_version
-		pg_ssl_required pg_ssl_verify pg_ssl_cert pg_ssl_cert_key pg_max_concurrent_queries pg_semaphore_timeout
-		pg_keepalive_timeout pg_pool_size pg_backlog
+	{"the database is asked in a way of this program's own", `
+		pg_iam_auth pg_iam_auth_assume_role_arn
+		pg_iam_auth_role_session_name pg_iam_auth_sts_endpoint_url pg_ssl_version
+		pg_max_concurrent_queries pg_semaphore_timeout
+		pg_keepalive_timeout pg_backlog
 		pg_ro_host pg_ro_port pg_ro_timeout pg_ro_user pg_ro_password pg_ro_iam_auth pg_ro_iam_auth_assume_role_arn
 		pg_ro_iam_auth_role_session_name pg_ro_iam_auth_sts_endpoint_url pg_ro_database pg_ro_schema pg_ro_ssl
 		pg_ro_ssl_required pg_ro_ssl_verify pg_ro_ssl_version pg_ro_ssl_cert pg_ro_ssl_cert_key
 		pg_ro_max_concurrent_queries pg_ro_semaphore_timeout pg_ro_keepalive_timeout pg_ro_pool_size pg_ro_backlog
-		db_update_frequency db_update_propagation db_cache_ttl db_cache_neg_ttl db_resurrect_ttl
+		db_update_frequency db_update_propagation db_cache_neg_ttl db_resurrect_ttl
 		db_cache_warmup_entities lmdb_environment_path lmdb_map_size password`},
 	{"one query a name is in flight, and the cache is one", "dns_no_sync resolver_mem_cache_size legacy_dns_client"},
 	{"routes are matched in one way", "route_match_calculation route_validation_strategy enforce_route_path_pattern"},
@@ -86,7 +86,7 @@ var families = []struct{ prefix, reason string }{
 	{"nginx_wasm_", "there are no WebAssembly filters"},
 	{"pluginserver_", "there are no plugin servers"},
 	{"vault_", "values are not taken from vaults; KONG_X_FILE reads a value from a file"},
-	{"cassandra_", "no database is used"},
+	{"cassandra_", "Kong dropped Cassandra, and it is not used here"},
 	{"portal_", "it belongs to Kong's Enterprise edition"},
 }
 

@@ -48,6 +48,7 @@ func pem(value string) (string, error)     { return pemOrPath(value), nil }
 func cleaned(value string) (string, error) { return filepath.Clean(value), nil }
 func natural(value string) (int, error)    { return parseInt(value, 0, 1<<31-1) }
 func positive(value string) (int, error)   { return parseInt(value, 1, 1<<31-1) }
+func port(value string) (int, error)       { return parseInt(value, 1, 65535) }
 func anyFamily(value string) ([]string, error) {
 	return parseRecordTypes(value, "A", "AAAA", "SRV")
 }
@@ -90,10 +91,66 @@ var keys = []key{
 		set: to(func(d *draft) *[]Listener { return &d.StatusListen }, parseListeners),
 	},
 
-	// What to serve. Kong's default database is postgres; here it is none.
+	// What to serve. Kong's default database is postgres; here it is none where a configuration is given, else sqlite.
 	{
-		name: "database", def: "off",
-		set: to(func(d *draft) *string { return &d.Database }, choice("off")),
+		name: "database",
+		set:  to(func(d *draft) *string { return &d.Database }, choice("off", "sqlite", "postgres")),
+	},
+	{
+		name: "pg_host", def: "127.0.0.1",
+		set: to(func(d *draft) *string { return &d.Postgres.Host }, text),
+	},
+	{
+		name: "pg_port", def: "5432",
+		set: to(func(d *draft) *int { return &d.Postgres.Port }, port),
+	},
+	{
+		name: "pg_user", def: "kong",
+		set: to(func(d *draft) *string { return &d.Postgres.User }, text),
+	},
+	{
+		name: "pg_password", secret: true,
+		set: to(func(d *draft) *string { return &d.Postgres.Password }, text),
+	},
+	{
+		name: "pg_database", def: "kong",
+		set: to(func(d *draft) *string { return &d.Postgres.Database }, text),
+	},
+	{
+		name: "pg_schema",
+		set:  to(func(d *draft) *string { return &d.Postgres.Schema }, text),
+	},
+	{
+		name: "pg_timeout", def: "5000",
+		set: to(func(d *draft) *time.Duration { return &d.Postgres.Timeout }, parseMilliseconds),
+	},
+	{
+		name: "pg_pool_size",
+		set:  to(func(d *draft) *int { return &d.Postgres.PoolSize }, positive),
+	},
+	{
+		name: "pg_ssl", def: "off",
+		set: to(func(d *draft) *bool { return &d.Postgres.SSL }, parseBool),
+	},
+	{
+		name: "pg_ssl_required", def: "off",
+		set: to(func(d *draft) *bool { return &d.Postgres.SSLRequired }, parseBool),
+	},
+	{
+		name: "pg_ssl_verify", def: "off",
+		set: to(func(d *draft) *bool { return &d.Postgres.SSLVerify }, parseBool),
+	},
+	{
+		name: "pg_ssl_cert",
+		set:  to(func(d *draft) *string { return &d.Postgres.SSLKeyPair.Cert }, text),
+	},
+	{
+		name: "pg_ssl_cert_key", secret: true,
+		set: to(func(d *draft) *string { return &d.Postgres.SSLKeyPair.Key }, text),
+	},
+	{
+		name: "db_cache_ttl", def: "0",
+		set: to(func(d *draft) *time.Duration { return &d.DBCacheTTL }, parseSeconds),
 	},
 	{
 		name: "declarative_config",
@@ -323,6 +380,39 @@ var keys = []key{
 	{
 		name: "nginx_admin_client_max_body_size", def: "10m",
 		set: to(func(d *draft) *int64 { return &d.AdminClientMaxBodySize }, parseSize),
+	},
+	{
+		name: "nginx_http_client_header_timeout", def: "60s", over: []string{"nginx_proxy_client_header_timeout"},
+		set: to(func(d *draft) *time.Duration { return &d.Clients.Header }, parseTime),
+	},
+	{
+		name: "nginx_http_client_body_timeout", def: "60s", over: []string{"nginx_proxy_client_body_timeout"},
+		set: to(func(d *draft) *time.Duration { return &d.Clients.Body }, parseTime),
+	},
+	{
+		name: "nginx_http_send_timeout", def: "60s", over: []string{"nginx_proxy_send_timeout"},
+		set: to(func(d *draft) *time.Duration { return &d.Clients.Send }, parseTime),
+	},
+	{
+		name: "nginx_http_keepalive_timeout", def: "75s", over: []string{"nginx_proxy_keepalive_timeout"},
+		set: to(func(d *draft) *time.Duration { return &d.Clients.Idle }, parseTime),
+	},
+	{
+		name: "nginx_http_large_client_header_buffers", def: "4 8k",
+		over: []string{"nginx_proxy_large_client_header_buffers"},
+		set:  to(func(d *draft) *HeaderBuffers { return &d.Clients.Buffers }, parseHeaderBuffers),
+	},
+	{
+		name: "sidekong_memory_limit", def: "0", own: true,
+		set: to(func(d *draft) *int64 { return &d.MemoryLimit }, parseSize),
+	},
+	{
+		name: "traces_store_size", def: "64m", own: true,
+		set: to(func(d *draft) *int64 { return &d.TracesStoreSize }, parseSize),
+	},
+	{
+		name: "traces_store", own: true,
+		set: to(func(d *draft) *string { return &d.TracesStore }, text),
 	},
 	{
 		name: "upstream_keepalive_pool_size", def: "512",

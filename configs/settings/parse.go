@@ -249,6 +249,12 @@ func (p *parser) assemble(d *draft) {
 		p.warn(p.origin("declarative_config_string"), "declarative_config_string", "is ignored, since declarative_config is set")
 		d.DeclarativeConfigString = ""
 	}
+	if d.Database == "" {
+		d.Database = "sqlite"
+		if len(d.DeclarativeConfig) > 0 || d.DeclarativeConfigString != "" {
+			d.Database = "off"
+		}
+	}
 	p.checkAddresses(d)
 }
 

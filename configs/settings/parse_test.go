@@ -70,7 +70,8 @@ func TestDefaults(t *testing.T) {
 		AdminListen:             []Listener{{Address: "127.0.0.1:8001"}},
 		AdminGUIListen:          []Listener{{Address: "127.0.0.1:8002"}},
 		StatusListen:            []Listener{{Address: "127.0.0.1:8007"}},
-		Database:                "off",
+		Database:                "sqlite",
+		Postgres:                Postgres{Host: "127.0.0.1", Port: 5432, User: "kong", Database: "kong", Timeout: 5 * time.Second},
 		Prefix:                  "/home/a/.local/state/sidekong",
 		TracingInstrumentations: []string{"all"},
 		TracingSamplingRate:     1,
@@ -97,10 +98,15 @@ func TestDefaults(t *testing.T) {
 		LuaSSLTrustedCertificate: []string{"system"},
 		LuaSSLVerifyDepth:        1,
 		AdminClientMaxBodySize:   10 << 20,
-		UpstreamKeepalive:        Keepalive{PoolSize: 512, MaxRequests: 10000, IdleTimeout: time.Minute},
-		ShutdownTimeout:          8 * time.Second,
-		KongAdmin:                KongAdmin{Interval: 10 * time.Second},
-		UntrustedLua:             "sandbox",
+		Clients: Clients{
+			Header: time.Minute, Body: time.Minute, Send: time.Minute, Idle: 75 * time.Second,
+			Buffers: HeaderBuffers{Number: 4, Size: 8 << 10},
+		},
+		TracesStoreSize:   64 << 20,
+		UpstreamKeepalive: Keepalive{PoolSize: 512, MaxRequests: 10000, IdleTimeout: time.Minute},
+		ShutdownTimeout:   8 * time.Second,
+		KongAdmin:         KongAdmin{Interval: 10 * time.Second},
+		UntrustedLua:      "sandbox",
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Settings{})); diff != "" {
 		t.Error("settings (-want +got):\n" + diff)
@@ -165,7 +171,21 @@ proxy_listen = 127.0.0.1:1 ssl
 admin_listen = 127.0.0.1:2 ssl
 admin_gui_listen = 127.0.0.1:3 ssl
 status_listen = 127.0.0.1:4 ssl
-database = off
+database = postgres
+pg_host = db
+pg_port = 5433
+pg_user = u
+pg_password = p4ss
+pg_database = d
+pg_schema = s
+pg_timeout = 1500
+pg_pool_size = 3
+pg_ssl = on
+pg_ssl_required = on
+pg_ssl_verify = on
+pg_ssl_cert = /c8
+pg_ssl_cert_key = /k8
+db_cache_ttl = 60
 declarative_config = /a/kong.yaml, /b
 prefix = /var/lib/x/
 node_id = 1b4e28ba-2fa1-41d2-883f-0016d3cca427
@@ -208,6 +228,14 @@ lua_ssl_trusted_certificate = system, /ca
 lua_ssl_verify_depth = 3
 nginx_http_client_max_body_size = 8m
 nginx_admin_client_max_body_size = 1m
+nginx_http_client_header_timeout = 5
+nginx_proxy_client_body_timeout = 1m 30s
+nginx_http_send_timeout = 500ms
+nginx_http_keepalive_timeout = 1h1m
+nginx_http_large_client_header_buffers = 8 16k
+sidekong_memory_limit = 256m
+traces_store_size = 1m
+traces_store = /t.db
 upstream_keepalive_pool_size = 7
 upstream_keepalive_max_requests = 8
 upstream_keepalive_idle_timeout = 9
@@ -231,11 +259,16 @@ untrusted_lua_sandbox_environment = d
 		t.Fatalf("got error %v, warnings %v, want neither", err, warnings)
 	}
 	want := &Settings{
-		ProxyListen:             []Listener{{Address: "127.0.0.1:1", SSL: true}},
-		AdminListen:             []Listener{{Address: "127.0.0.1:2", SSL: true}},
-		AdminGUIListen:          []Listener{{Address: "127.0.0.1:3", SSL: true}},
-		StatusListen:            []Listener{{Address: "127.0.0.1:4", SSL: true}},
-		Database:                "off",
+		ProxyListen:    []Listener{{Address: "127.0.0.1:1", SSL: true}},
+		AdminListen:    []Listener{{Address: "127.0.0.1:2", SSL: true}},
+		AdminGUIListen: []Listener{{Address: "127.0.0.1:3", SSL: true}},
+		StatusListen:   []Listener{{Address: "127.0.0.1:4", SSL: true}},
+		Database:       "postgres",
+		Postgres: Postgres{
+			Host: "db", Port: 5433, User: "u", Password: "p4ss", Database: "d", Schema: "s", Timeout: 1500 * time.Millisecond,
+			PoolSize: 3, SSL: true, SSLRequired: true, SSLVerify: true, SSLKeyPair: KeyPair{"/c8", "/k8"},
+		},
+		DBCacheTTL:              time.Minute,
 		DeclarativeConfig:       []string{"/a/kong.yaml", "/b"},
 		Prefix:                  "/var/lib/x",
 		NodeID:                  "1b4e28ba-2fa1-41d2-883f-0016d3cca427",
@@ -262,18 +295,25 @@ untrusted_lua_sandbox_environment = d
 			Servers: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")}, HostsFile: "/h", Order: []string{"A"},
 			ValidTTL: time.Second, StaleTTL: 2 * time.Second, NotFoundTTL: 3 * time.Second, ErrorTTL: 4 * time.Second, CacheSize: 5,
 		},
-		SSL:                            []KeyPair{{"/c1", "/k1"}, {"/c2", "/k2"}},
-		AdminSSL:                       []KeyPair{{"/c3", "/k3"}},
-		AdminGUISSL:                    []KeyPair{{"/c4", "/k4"}},
-		StatusSSL:                      []KeyPair{{"/c5", "/k5"}},
-		SSLMinVersion:                  tls.VersionTLS11,
-		SSLMaxVersion:                  tls.VersionTLS12,
-		ClientSSL:                      true,
-		ClientSSLKeyPair:               KeyPair{"/c6", "/k6"},
-		LuaSSLTrustedCertificate:       []string{"system", "/ca"},
-		LuaSSLVerifyDepth:              3,
-		ClientMaxBodySize:              8 << 20,
-		AdminClientMaxBodySize:         1 << 20,
+		SSL:                      []KeyPair{{"/c1", "/k1"}, {"/c2", "/k2"}},
+		AdminSSL:                 []KeyPair{{"/c3", "/k3"}},
+		AdminGUISSL:              []KeyPair{{"/c4", "/k4"}},
+		StatusSSL:                []KeyPair{{"/c5", "/k5"}},
+		SSLMinVersion:            tls.VersionTLS11,
+		SSLMaxVersion:            tls.VersionTLS12,
+		ClientSSL:                true,
+		ClientSSLKeyPair:         KeyPair{"/c6", "/k6"},
+		LuaSSLTrustedCertificate: []string{"system", "/ca"},
+		LuaSSLVerifyDepth:        3,
+		ClientMaxBodySize:        8 << 20,
+		AdminClientMaxBodySize:   1 << 20,
+		Clients: Clients{
+			Header: 5 * time.Second, Body: 90 * time.Second, Send: 500 * time.Millisecond, Idle: 61 * time.Minute,
+			Buffers: HeaderBuffers{Number: 8, Size: 16 << 10},
+		},
+		MemoryLimit:                    256 << 20,
+		TracesStoreSize:                1 << 20,
+		TracesStore:                    "/t.db",
 		UpstreamKeepalive:              Keepalive{PoolSize: 7, MaxRequests: 8, IdleTimeout: 9 * time.Second},
 		ShutdownTimeout:                1500 * time.Millisecond,
 		UntrustedLua:                   "on",
@@ -478,8 +518,10 @@ func TestFaults(t *testing.T) {
 			`flag --shutdown-timeout: shutdown_timeout: "soon" is not a number of seconds in range; allowed: 0 to 1000000000`,
 		},
 		{"no such flag", "", nil, map[string]string{"frobnicate": "1"}, `flag --frobnicate: frobnicate: there is no such setting`},
-		{"flag without an effect", "", nil, map[string]string{"pg_host": "x"}, `flag --pg-host: pg_host: there is no such setting`},
-		{"database", "database = postgres\n", nil, nil, `kong.conf:1:12: database: "postgres" is not one of the values; allowed: off`},
+		{"flag without an effect", "", nil, map[string]string{"pg_backlog": "x"}, `flag --pg-backlog: pg_backlog: there is no such setting`},
+		{"database", "database = cassandra\n", nil, nil, `kong.conf:1:12: database: "cassandra" is not one of the values; allowed: off, sqlite, postgres`},
+		{"time", "nginx_http_send_timeout = 1s 1m\n", nil, nil, `kong.conf:1:27: nginx_http_send_timeout: "1s 1m" is not a time; allowed: seconds, or numbers with ms, s, m, h, d, w, M or y behind them, such as 90s or 1m 30s`},
+		{"buffers", "nginx_http_large_client_header_buffers = 4\n", nil, nil, `kong.conf:1:42: nginx_http_large_client_header_buffers: "4" is not a number of buffers and their size; allowed: such as "4 8k"; 1 to 1024 of 128 bytes to 16m`},
 		{
 			"router", "router_flavor = expressions\n", nil, nil,
 			`kong.conf:1:17: router_flavor: "expressions" is not one of the values; allowed: traditional_compatible`,
@@ -576,7 +618,7 @@ func TestCheckFileAccepts(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	const conf = "pg_host = db\nproxy_lisen = off\nnginx_http_gzip = on\nrole =\nzzzzzz = 1\nLog_Level = debug\n"
 	environ := []string{
-		"PATH=/bin", "KONG_PG_HOST=other", "KONG_PG_PASSWORD_FILE=/run/secret", "KONG_VAULT_HCV_APPROLE_SECRET_ID_FILE=/x",
+		"PATH=/bin", "KONG_PG_BACKLOG=other", "KONG_PG_RO_PASSWORD_FILE=/run/secret", "KONG_VAULT_HCV_APPROLE_SECRET_ID_FILE=/x",
 		"KONG_PLUGINSERVER_GO_SOCKET=/s", "SIDEKONG_PROXY_LISTEN=off", "SIDEKONG_LOG_FORMT=json", "KONG_log_level=debug",
 		// What Kubernetes sets where services are called kong and kong-proxy.
 		"KONG_PORT=tcp://10.0.0.1:80", "KONG_SERVICE_HOST=10.0.0.1", "KONG_SERVICE_PORT=80", "KONG_PROXY_SERVICE_PORT_HTTP=80",
@@ -593,8 +635,8 @@ func TestWarnings(t *testing.T) {
 		"environment KONG_log_level: log_level: is not a setting; did you mean log_level?",
 		"kong.conf:6: Log_Level: is not a setting; did you mean log_level?",
 		"kong.conf:3: nginx_http_gzip: has no effect: there is no nginx to pass it to",
-		"environment KONG_PG_HOST: pg_host: has no effect: no database is used",
-		"environment KONG_PG_PASSWORD_FILE: pg_password: has no effect: no database is used",
+		"environment KONG_PG_BACKLOG: pg_backlog: has no effect: the database is asked in a way of this program's own",
+		"environment KONG_PG_RO_PASSWORD_FILE: pg_ro_password: has no effect: the database is asked in a way of this program's own",
 		"environment KONG_PLUGINSERVER_GO_SOCKET: pluginserver_go_socket: has no effect: there are no plugin servers",
 		"kong.conf:2: proxy_lisen: is not a setting; did you mean proxy_listen?",
 		"environment KONG_PROXY_PORT: proxy_port: is not a setting",
@@ -604,8 +646,8 @@ func TestWarnings(t *testing.T) {
 	if diff := cmp.Diff(want, warningLines(warnings)); diff != "" {
 		t.Error("warnings (-want +got):\n" + diff)
 	}
-	wantEntry := Entry{Key: "pg_host", Origin: "environment KONG_PG_HOST", Note: "no database is used"}
-	if diff := cmp.Diff(wantEntry, entryOf(t, s, "pg_host")); diff != "" {
+	wantEntry := Entry{Key: "pg_backlog", Origin: "environment KONG_PG_BACKLOG", Note: "the database is asked in a way of this program's own"}
+	if diff := cmp.Diff(wantEntry, entryOf(t, s, "pg_backlog")); diff != "" {
 		t.Error("entry (-want +got):\n" + diff)
 	}
 }

@@ -24,7 +24,9 @@ type Settings struct {
 
 	DeclarativeConfig       []string // files and folders, in order
 	DeclarativeConfigString string   // YAML or JSON; secret, since a configuration holds credentials
-	Database                string   // "off"
+	Database                string   // "off", "sqlite", "postgres"; unless set, off where a declarative configuration is given, else sqlite
+	Postgres                Postgres
+	DBCacheTTL              time.Duration // how long what was asked of the database is remembered; 0 = until it changes
 	Prefix                  string   // folder for what the program keeps; may not exist yet
 
 	TracingInstrumentations []string // as given, no repeats: ["off"], or any of the others, "all" and "request" included
@@ -59,8 +61,13 @@ type Settings struct {
 
 	ClientMaxBodySize      int64 // bytes of a proxied request's body; 0 = no limit
 	AdminClientMaxBodySize int64 // bytes of a body sent to the Admin API; 0 = no limit
+	Clients                Clients
 	UpstreamKeepalive      Keepalive
 	ShutdownTimeout        time.Duration // how long requests may take to end after SIGTERM
+
+	MemoryLimit     int64  // bytes that the program may take before it sheds telemetry; 0 = that of GOMEMLIMIT
+	TracesStoreSize int64  // bytes of traces that are kept for the page; 0 = none
+	TracesStore     string // file that keeps them across restarts; "" = none
 
 	UntrustedLua                   string   // off, sandbox, on
 	UntrustedLuaSandboxRequires    []string // modules that sandboxed Lua may require
@@ -118,6 +125,31 @@ type DNS struct {
 // KeyPair is a certificate with its key. Each is a path, or PEM text where it contains "-----BEGIN".
 type KeyPair struct {
 	Cert, Key string
+}
+
+// Postgres is where the database is. Kong: kong.conf pg_*
+type Postgres struct {
+	Host, User, Password, Database, Schema string // Schema "" = the user's default
+	Port                                   int
+	Timeout                                time.Duration // for connecting and for a query
+	PoolSize                               int           // connections at most; 0 = the database package's own bound
+	SSL, SSLRequired, SSLVerify            bool
+	SSLKeyPair                             KeyPair // paths; zero: no client certificate
+}
+
+// Clients is what proxy listeners grant their clients. nginx: the directives of these names
+type Clients struct {
+	Header  time.Duration // client_header_timeout: for a request's head
+	Body    time.Duration // client_body_timeout: between two reads of a body
+	Send    time.Duration // send_timeout: between two writes of an answer
+	Idle    time.Duration // keepalive_timeout: between two requests
+	Buffers HeaderBuffers
+}
+
+// HeaderBuffers bounds a request's head. nginx: large_client_header_buffers
+type HeaderBuffers struct {
+	Number int
+	Size   int // bytes
 }
 
 // Keepalive bounds idle connections to upstreams.

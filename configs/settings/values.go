@@ -72,6 +72,78 @@ func parseSeconds(value string) (time.Duration, error) {
 	return time.Duration(math.Round(seconds * float64(time.Second))), nil
 }
 
+func parseMilliseconds(value string) (time.Duration, error) {
+	n, err := parseInt(value, 0, 1<<31-1)
+	return time.Duration(n) * time.Millisecond, err
+}
+
+// parseTime reads nginx's time: seconds, or numbers with ms, s, m, h, d, w, M or y behind them, the greatest unit first.
+// nginx: ngx_parse_time
+func parseTime(value string) (time.Duration, error) {
+	units := []struct {
+		name   string
+		length time.Duration
+	}{
+		{"y", 365 * 24 * time.Hour},
+		{"M", 30 * 24 * time.Hour},
+		{"w", 7 * 24 * time.Hour},
+		{"d", 24 * time.Hour},
+		{"h", time.Hour},
+		{"m", time.Minute},
+		{"s", time.Second},
+		{"ms", time.Millisecond},
+	}
+	bad := &invalid{value, "is not a time", "seconds, or numbers with ms, s, m, h, d, w, M or y behind them, such as 90s or 1m 30s"}
+	var sum time.Duration
+	for _, part := range strings.Fields(splitUnits(value)) {
+		number := strings.TrimRight(part, "abcdefghijklmnopqrstuvwxyzM")
+		name := part[len(number):]
+		if name == "" {
+			name = "s"
+		}
+		i := slices.IndexFunc(units, func(u struct {
+			name   string
+			length time.Duration
+		},
+		) bool {
+			return u.name == name
+		})
+		n, err := strconv.ParseUint(number, 10, 31)
+		if i < 0 || err != nil || time.Duration(n) > maxSeconds*time.Second/units[i].length {
+			return 0, bad
+		}
+		sum += time.Duration(n) * units[i].length
+		units = units[i+1:]
+	}
+	if value == "" || sum > maxSeconds*time.Second {
+		return 0, bad
+	}
+	return sum, nil
+}
+
+// splitUnits puts a space behind every unit: 1m30s becomes 1m 30s.
+func splitUnits(value string) string {
+	var b strings.Builder
+	for i, c := range []byte(value) {
+		if i > 0 && c >= '0' && c <= '9' && (value[i-1] < '0' || value[i-1] > '9') {
+			b.WriteByte(' ')
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
+}
+
+// parseHeaderBuffers reads a number of buffers and their size.
+func parseHeaderBuffers(value string) (HeaderBuffers, error) {
+	number, size, _ := strings.Cut(value, " ")
+	n, err := strconv.Atoi(number)
+	bytes, sizeErr := parseSize(strings.TrimSpace(size))
+	if err != nil || sizeErr != nil || n < 1 || n > 1024 || bytes < 128 || bytes > 16<<20 {
+		return HeaderBuffers{}, &invalid{value, "is not a number of buffers and their size", `such as "4 8k"; 1 to 1024 of 128 bytes to 16m`}
+	}
+	return HeaderBuffers{Number: n, Size: int(bytes)}, nil
+}
+
 // parseSize reads nginx's size: bytes, or with k, m or g behind the number.
 func parseSize(value string) (int64, error) {
 	bad := &invalid{value, "is not a size", "a whole number of bytes, or of kilo-, mega- or gigabytes with k, m or g behind it"}

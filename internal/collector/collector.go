@@ -1,4 +1,4 @@
-// Package collector is a receiver of OTLP traces over HTTP for tests: it decodes and keeps what it is sent, and
+// Package collector is a receiver of OTLP over HTTP for tests: it decodes and keeps what it is sent, and
 // misbehaves when it is told to.
 package collector
 
@@ -13,12 +13,17 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	logscollectorpb "go.opentelemetry.io/proto/otlp/collector/logs/v1"
+	metricscollectorpb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	collectorpb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	logspb "go.opentelemetry.io/proto/otlp/logs/v1"
+	metricspb "go.opentelemetry.io/proto/otlp/metrics/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
@@ -38,6 +43,26 @@ type Span struct {
 // Attribute gives the value of an attribute in the types of Resource, or nil.
 func (s Span) Attribute(key string) any { return attributes(s.Attributes)[key] }
 
+// Log is a received log record with what surrounds it, as a Span.
+type Log struct {
+	*logspb.LogRecord
+	Resource map[string]any
+	Scope    string
+}
+
+// Attribute gives the value of an attribute in the types of Resource, or nil.
+func (l Log) Attribute(key string) any { return attributes(l.Attributes)[key] }
+
+// Metric is a received metric with what surrounds it, as a Span.
+type Metric struct {
+	*metricspb.Metric
+	Resource map[string]any
+	Scope    string
+}
+
+// Attributes gives attributes, of a metric's point for example, in the types of Resource.
+func Attributes(pairs []*commonpb.KeyValue) map[string]any { return attributes(pairs) }
+
 // Request is a post as it came.
 type Request struct {
 	Method string
@@ -45,7 +70,7 @@ type Request struct {
 	Host   string
 	Header http.Header
 	Size   int   // bytes of the body as sent
-	Spans  int   // spans in it
+	Spans  int   // spans, log records or metrics in it
 	Err    error // why the body could not be read or decoded
 	Time   time.Time
 }
@@ -60,6 +85,8 @@ type Collector struct {
 	stop     context.CancelFunc
 	behave   Behaviour
 	spans    []Span
+	logs     []Log
+	metrics  []Metric
 	requests []Request
 	arrived  chan struct{} // closed and replaced at each arrival
 }
@@ -80,13 +107,22 @@ func start(t testing.TB, config *tls.Config) *Collector {
 	return c
 }
 
-// URL is the address of the traces endpoint: http://127.0.0.1:PORT/v1/traces. Any other path works as well.
-func (c *Collector) URL() string {
+// URL is the address of the traces endpoint: http://127.0.0.1:PORT/v1/traces. Any other path works as well, but for
+// those of logs and metrics.
+func (c *Collector) URL() string { return c.url() + "/v1/traces" }
+
+// LogsURL is the address of the logs endpoint. Any path that ends like it works as well.
+func (c *Collector) LogsURL() string { return c.url() + "/v1/logs" }
+
+// MetricsURL is the address of the metrics endpoint. Any path that ends like it works as well.
+func (c *Collector) MetricsURL() string { return c.url() + "/v1/metrics" }
+
+func (c *Collector) url() string {
 	scheme := "http"
 	if c.tls != nil {
 		scheme = "https"
 	}
-	return scheme + "://" + c.address + "/v1/traces"
+	return scheme + "://" + c.address
 }
 
 // Address is the host and port.
@@ -148,6 +184,20 @@ func (c *Collector) Spans() []Span {
 	return slices.Clone(c.spans)
 }
 
+// Logs are the accepted log records in the order of arrival.
+func (c *Collector) Logs() []Log {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.logs)
+}
+
+// Metrics are the accepted metrics in the order of arrival.
+func (c *Collector) Metrics() []Metric {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.metrics)
+}
+
 // Requests are all requests, those with a bad answer too, in the order of arrival.
 func (c *Collector) Requests() []Request {
 	c.mu.Lock()
@@ -177,15 +227,15 @@ func (c *Collector) Wait(n int, timeout time.Duration) ([]Span, error) {
 func (c *Collector) serve(w http.ResponseWriter, r *http.Request) {
 	request := Request{Method: r.Method, URI: r.RequestURI, Host: r.Host, Header: r.Header.Clone(), Time: time.Now()}
 	body := &countingReader{r: http.MaxBytesReader(w, r.Body, maxBody)}
-	spans, err := decode(body, r.Header.Get("Content-Encoding"))
-	request.Size, request.Spans, request.Err = body.n, len(spans), err
+	load, err := decode(body, r.Header.Get("Content-Encoding"), r.URL.Path)
+	request.Size, request.Spans, request.Err = body.n, load.len(), err
 
 	c.mu.Lock()
 	c.requests = append(c.requests, request)
 	behave := c.behave
 	c.mu.Unlock()
 
-	answer := &answerWriter{ResponseWriter: w, spans: len(spans)}
+	answer := &answerWriter{ResponseWriter: w, spans: load.len()}
 	if behave == nil || !behave(answer, r) {
 		if err != nil {
 			http.Error(answer, err.Error(), http.StatusBadRequest)
@@ -194,51 +244,112 @@ func (c *Collector) serve(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if answer.status/100 == 2 {
-		c.accept(spans[min(answer.rejected, len(spans)):])
+		c.accept(load, answer.rejected)
 	}
 }
 
-func (c *Collector) accept(spans []Span) {
+// load is what a post carries: records of one signal.
+type load struct {
+	spans   []Span
+	logs    []Log
+	metrics []Metric
+}
+
+func (l *load) len() int { return len(l.spans) + len(l.logs) + len(l.metrics) }
+
+// accept keeps all but the first rejected records.
+func (c *Collector) accept(l load, rejected int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.spans = append(c.spans, spans...)
+	c.spans = append(c.spans, l.spans[min(rejected, len(l.spans)):]...)
+	c.logs = append(c.logs, l.logs[min(rejected, len(l.logs)):]...)
+	c.metrics = append(c.metrics, l.metrics[min(rejected, len(l.metrics)):]...)
 	close(c.arrived)
 	c.arrived = make(chan struct{})
 }
 
-func decode(body io.Reader, encoding string) ([]Span, error) {
+func decode(body io.Reader, encoding, path string) (load, error) {
 	switch encoding {
 	case "":
 	case "gzip":
 		unzipped, err := gzip.NewReader(body)
 		if err != nil {
-			return nil, fmt.Errorf("read body: %w", err)
+			return load{}, fmt.Errorf("read body: %w", err)
 		}
 		body = unzipped
 	default:
-		return nil, fmt.Errorf("read body: unknown encoding %q", encoding)
+		return load{}, fmt.Errorf("read body: unknown encoding %q", encoding)
 	}
 	data, err := io.ReadAll(io.LimitReader(body, maxBody+1))
 	if err != nil {
-		return nil, fmt.Errorf("read body: %w", err)
+		return load{}, fmt.Errorf("read body: %w", err)
 	}
 	if len(data) > maxBody {
-		return nil, errors.New("read body: too large")
+		return load{}, errors.New("read body: too large")
 	}
+	switch {
+	case strings.HasSuffix(path, "/v1/logs"):
+		return decodeLogs(data)
+	case strings.HasSuffix(path, "/v1/metrics"):
+		return decodeMetrics(data)
+	default:
+		return decodeSpans(data)
+	}
+}
+
+func decodeSpans(data []byte) (l load, err error) {
 	var message collectorpb.ExportTraceServiceRequest
-	if err := proto.Unmarshal(data, &message); err != nil {
-		return nil, fmt.Errorf("decode body: %w", err)
+	if err := unmarshal(data, &message); err != nil {
+		return load{}, err
 	}
-	var spans []Span
 	for _, resource := range message.ResourceSpans {
 		around := attributes(resource.Resource.GetAttributes())
 		for _, scope := range resource.ScopeSpans {
 			for _, span := range scope.Spans {
-				spans = append(spans, Span{Span: span, Resource: around, Scope: scope.Scope.GetName()})
+				l.spans = append(l.spans, Span{Span: span, Resource: around, Scope: scope.Scope.GetName()})
 			}
 		}
 	}
-	return spans, nil
+	return l, nil
+}
+
+func decodeLogs(data []byte) (l load, err error) {
+	var message logscollectorpb.ExportLogsServiceRequest
+	if err := unmarshal(data, &message); err != nil {
+		return load{}, err
+	}
+	for _, resource := range message.ResourceLogs {
+		around := attributes(resource.Resource.GetAttributes())
+		for _, scope := range resource.ScopeLogs {
+			for _, record := range scope.LogRecords {
+				l.logs = append(l.logs, Log{LogRecord: record, Resource: around, Scope: scope.Scope.GetName()})
+			}
+		}
+	}
+	return l, nil
+}
+
+func decodeMetrics(data []byte) (l load, err error) {
+	var message metricscollectorpb.ExportMetricsServiceRequest
+	if err := unmarshal(data, &message); err != nil {
+		return load{}, err
+	}
+	for _, resource := range message.ResourceMetrics {
+		around := attributes(resource.Resource.GetAttributes())
+		for _, scope := range resource.ScopeMetrics {
+			for _, metric := range scope.Metrics {
+				l.metrics = append(l.metrics, Metric{Metric: metric, Resource: around, Scope: scope.Scope.GetName()})
+			}
+		}
+	}
+	return l, nil
+}
+
+func unmarshal(data []byte, message proto.Message) error {
+	if err := proto.Unmarshal(data, message); err != nil {
+		return fmt.Errorf("decode body: %w", err)
+	}
+	return nil
 }
 
 func attributes(pairs []*commonpb.KeyValue) map[string]any {

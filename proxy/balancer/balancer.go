@@ -188,6 +188,21 @@ type Pick struct {
 	address *address
 }
 
+// Text is IP as text.
+func (p *Pick) Text() string { return p.address.text }
+
+// Endpoint is IP and port, for dialing.
+func (p *Pick) Endpoint() string { return p.address.endpoint }
+
+// Authority is Hostname with the port.
+func (p *Pick) Authority() string { return p.address.authority }
+
+// Domain is the name, or address, of the target as it is configured, without its port.
+func (p *Pick) Domain() string { return p.address.target.host }
+
+// Hashing reports whether Pick looks at the request.
+func (b *Balancer) Hashing() bool { return b.hashing }
+
 // Pick chooses the address for the next try of the request that t stands for: another than those already tried where
 // there is one. req is looked at by consistent hashing alone and may be nil otherwise. The error is ErrNoHealthyTarget
 // or ctx's. ctx bounds the look-up of names, which only the first request has to wait for.

@@ -37,6 +37,11 @@ type address struct {
 	hostname string
 	weight   float64
 	*vitals
+
+	// What a try writes of it, so that picking makes no text.
+	text      string // of ip
+	endpoint  string // ip and port
+	authority string // hostname and port
 }
 
 // vitals are how an address does.
@@ -109,6 +114,9 @@ func (t *target) build(up *entity.Upstream, known []*address) {
 			continue
 		}
 		seen[key] = true
+		port := strconv.Itoa(a.port)
+		a.text, a.authority = a.ip.String(), a.hostname+":"+port
+		a.endpoint = net.JoinHostPort(a.text, port)
 		if a.vitals = vital[key]; a.vitals == nil {
 			a.vitals = new(vitals)
 		}
@@ -122,9 +130,7 @@ func (a *address) usable(t *Tries) bool {
 }
 
 // addrPort is a for logs.
-func (a *address) addrPort() string {
-	return net.JoinHostPort(a.ip.String(), strconv.Itoa(a.port))
-}
+func (a *address) addrPort() string { return a.endpoint }
 
 // name is the name of a's target for the Host header of active checks and for reports.
 func (t *target) name() string {

@@ -37,10 +37,11 @@ type bound struct {
 	bodyFilter   BodyFilter
 	logger       Logger
 	reporter     Reporter
+	namer        TraceNamer
 }
 
 // phaseNames are the names of the spans of a plugin's phases.
-type phaseNames struct{ rewrite, access, headerFilter string }
+type phaseNames struct{ rewrite, access, headerFilter, bodyFilter, log string }
 
 // NewPlan makes the instances of the enabled plugins in configs. Those that registry does not run are left out. On an
 // error what was made is closed again.
@@ -63,6 +64,8 @@ func NewPlan(registry *Registry, configs []*entity.Plugin, env Env) (*Plan, erro
 				rewrite:      "kong.rewrite.plugin." + def.Name,
 				access:       "kong.access.plugin." + def.Name,
 				headerFilter: "kong.header_filter.plugin." + def.Name,
+				bodyFilter:   "kong.body_filter.plugin." + def.Name,
+				log:          "kong.log.plugin." + def.Name,
 			}}
 			kinds[config.Name] = k
 			plan.steps = append(plan.steps, k)
@@ -85,6 +88,7 @@ func bind(config *entity.Plugin, instance Instance) *bound {
 	b.bodyFilter, _ = instance.(BodyFilter)
 	b.logger, _ = instance.(Logger)
 	b.reporter, _ = instance.(Reporter)
+	b.namer, _ = instance.(TraceNamer)
 	return b
 }
 
@@ -100,15 +104,26 @@ func (p *Plan) Close() error {
 	return errors.Join(errs...)
 }
 
+// Sizes reports whether any instance looks at the sizes of requests and answers.
+func (p *Plan) Sizes() bool {
+	return slices.ContainsFunc(p.instances, func(instance Instance) bool {
+		_, logs := instance.(Logger)
+		_, blind := instance.(SizeBlind)
+		return logs && !blind
+	})
+}
+
 // Chain is what runs for the requests of one route (or of none), by priority. It is read-only.
 type Chain struct {
 	steps        []step
+	kinds        int // of the whole plan
 	bodyFilters  bool
 	hasBalancers bool
 }
 
 type step struct {
 	names      *phaseNames
+	kind       int               // place of the plugin in the plan
 	plain      *bound            // without a consumer; nil: none applies
 	byConsumer map[string]*bound // consumer id → more specific instance
 }
@@ -116,9 +131,9 @@ type step struct {
 // Chain compiles what runs for a route and its service. Both may be nil: then it is what runs for requests that no
 // route matched.
 func (p *Plan) Chain(route *entity.Route, service *entity.Service) *Chain {
-	chain := &Chain{}
-	for _, k := range p.steps {
-		s := step{names: &k.names}
+	chain := &Chain{kinds: len(p.steps)}
+	for kind, k := range p.steps {
+		s := step{names: &k.names, kind: kind}
 		best := map[string]int{} // consumer id ("" = any) → precedence so far
 		for _, b := range k.all {
 			rank, ok := precedence(b.config, route, service)
@@ -281,38 +296,89 @@ func (c *Chain) FilterHeader(ctx *Context) error {
 	return nil
 }
 
-// FilterBody runs the body filter phase for one piece of the body.
-func (c *Chain) FilterBody(ctx *Context, chunk []byte, eof bool) ([]byte, error) {
+// FilterBody runs the body filter phase for one piece of the body. Where that is traced, a plugin's span lasts from its
+// first piece to the end of the body.
+func (c *Chain) FilterBody(ctx *Context, chunk []byte, eof bool) (_ []byte, err error) {
+	traced := ctx.Trace.Has(tracing.PluginBodyFilter)
+	if traced && ctx.filters == nil {
+		ctx.filters = make([]tracing.Span, len(c.steps))
+	}
 	for i, b := range ctx.chosen {
 		if b == nil || b.bodyFilter == nil {
 			continue
 		}
 		ctx.step = i
-		err := guard(ctx, func(ctx *Context) (err error) {
-			chunk, err = b.bodyFilter.FilterBody(ctx, chunk, eof)
-			return err
-		})
+		ctx.Span = ctx.Root
+		outer := ctx.active
+		if traced {
+			if ctx.filters[i] == (tracing.Span{}) {
+				ctx.filters[i] = ctx.start(c.steps[i].names.bodyFilter)
+			}
+			ctx.Span, ctx.active = ctx.filters[i], ctx.filters[i]
+		}
+		chunk, err = filterPiece(ctx, b.bodyFilter, chunk, eof)
 		if err != nil {
-			ctx.end(err)
+			ctx.Span.RecordError(err.Error())
+			ctx.Span.SetStatus(tracing.StatusError, "")
+		}
+		if traced && (eof || err != nil) {
+			ctx.Span.End()
+		}
+		if traced && ctx.active == ctx.Span {
+			ctx.active = outer
+		}
+		ctx.Span = ctx.Root
+		if err != nil {
 			return nil, err
 		}
 	}
 	return chunk, nil
 }
 
-// Log runs the log phase. A plugin that panics does not keep the others from running.
+func filterPiece(ctx *Context, filter BodyFilter, chunk []byte, eof bool) (out []byte, err error) {
+	defer recoverPlugin(ctx, &err)
+	return filter.FilterBody(ctx, chunk, eof)
+}
+
+// EndBody ends the spans of the body filter phase where the body has broken off.
+func (c *Chain) EndBody(ctx *Context) {
+	for _, span := range ctx.filters {
+		span.End()
+	}
+}
+
+// Log runs the log phase. A plugin that panics does not keep the others from running. Those that hand the trace on
+// (Reporter) run last and have no span, so that the trace holds the spans of the others.
 func (c *Chain) Log(ctx *Context) {
+	last := false
 	for i, b := range ctx.chosen {
 		if b == nil || b.logger == nil {
 			continue
 		}
+		if b.reporter != nil {
+			last = true
+			continue
+		}
+		ctx.begin(i, tracing.PluginLog, c.steps[i].names.log)
+		ctx.end(guardLog(ctx, b.logger))
+	}
+	if !last {
+		return
+	}
+	for i, b := range ctx.chosen {
+		if b == nil || b.logger == nil || b.reporter == nil {
+			continue
+		}
 		ctx.step = i
 		ctx.Span = ctx.Root
-		_ = guard(ctx, func(ctx *Context) error { // which has logged the panic
-			b.logger.Log(ctx)
-			return nil
-		})
+		_ = guardLog(ctx, b.logger) // which has logged the panic
 	}
+}
+
+func guardLog(ctx *Context, logger Logger) (err error) {
+	defer recoverPlugin(ctx, &err)
+	logger.Log(ctx)
+	return nil
 }
 
 // Reporters are those of the request's plugins that take reports of it while it is under way.
@@ -326,11 +392,13 @@ func (c *Chain) Reporters(ctx *Context) []Reporter {
 	return all
 }
 
-// use binds the context to a chain.
+// use binds the context to a chain. What plugins keep of the request stays.
 func (ctx *Context) use(c *Chain) {
 	ctx.chain = c
 	ctx.chosen = append(ctx.chosen[:0], make([]*bound, len(c.steps))...)
-	ctx.states = append(ctx.states[:0], make([]any, len(c.steps))...)
+	if len(ctx.states) != c.kinds {
+		ctx.states = append(ctx.states[:0], make([]any, c.kinds)...)
+	}
 	ctx.Span = ctx.Root
 }
 
@@ -351,8 +419,19 @@ func (ctx *Context) begin(step int, kind tracing.Instrumentation, name string) {
 	ctx.step = step
 	ctx.Span = ctx.Root
 	if ctx.Trace.Has(kind) {
-		ctx.Span = ctx.Trace.StartSpan(name, tracing.KindInternal, ctx.Root)
+		ctx.outer = ctx.active
+		ctx.Span = ctx.start(name)
+		ctx.active, ctx.inactive = ctx.Span, false
 	}
+}
+
+// start begins a plugin's span below the active one.
+func (ctx *Context) start(name string) tracing.Span {
+	parent, ok := ctx.ActiveSpan()
+	if !ok {
+		parent = ctx.Root
+	}
+	return ctx.Trace.StartSpan(name, tracing.KindInternal, parent)
 }
 
 func (ctx *Context) end(err error) {
@@ -362,18 +441,24 @@ func (ctx *Context) end(err error) {
 	}
 	if ctx.Span != ctx.Root {
 		ctx.Span.End()
+		if ctx.active == ctx.Span {
+			ctx.active = ctx.outer
+		}
 	}
 	ctx.Span = ctx.Root
 }
 
 // guard runs a plugin's phase and turns a panic in it into an error.
 func guard(ctx *Context, phase func(*Context) error) (err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = fmt.Errorf("panic: %v", cause)
-			ctx.Logger.Error("plugin panics", "plugin", ctx.chosen[ctx.step].config.Name, "error", err,
-				"request_id", ctx.RequestID, "stack", string(debug.Stack()))
-		}
-	}()
+	defer recoverPlugin(ctx, &err)
 	return phase(ctx)
+}
+
+// recoverPlugin is deferred around a plugin's phase.
+func recoverPlugin(ctx *Context, err *error) {
+	if cause := recover(); cause != nil {
+		*err = fmt.Errorf("panic: %v", cause)
+		ctx.Logger.Error("plugin panics", "plugin", ctx.chosen[ctx.step].config.Name, "error", *err,
+			"request_id", ctx.RequestID, "stack", string(debug.Stack()))
+	}
 }

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -25,6 +26,7 @@ type Response struct {
 	Status int
 	Header http.Header
 	Source Source
+	Body   []byte // the upstream's whole body where Outgoing.Buffered asked for it; else nil
 }
 
 // Answer is what a plugin that exits sends instead of going on.
@@ -44,8 +46,8 @@ type Outgoing struct {
 	Path           *string // escaped, without query
 	Query          *string // raw, without the question mark; empty: none
 	Host           string  // the Host header
-	Body           *[]byte
-	TargetHost     string // connect here, no balancer. Kong: kong.service.set_target
+	Body           *[]byte // in the place of the client's; SetBody sets it
+	TargetHost     string  // connect here, no balancer; the Host header too unless Host says otherwise. Kong: kong.service.set_target
 	TargetPort     int
 	Upstream       string // name of an Upstream entity. Kong: kong.service.set_upstream
 	Retries        *int
@@ -81,6 +83,7 @@ type Try struct {
 type Notes struct {
 	TraceIn, TraceOut [][2]string // headers with trace context as they came in and as they went upstream
 	Sampling          string      // why the trace is, or is not, sampled
+	Dropped           bool        // it was recorded, but is kept from the exporters
 }
 
 // Context is one request as plugins see it. It belongs to the request: nobody keeps it, or what hangs on it, beyond
@@ -97,6 +100,7 @@ type Context struct {
 	Scheme       string // http or https, of the listener
 	Host         string // the Host header without its port, lower case
 	ForwardedURI string // path and query as the client sent them
+	PeerPort     uint16
 
 	Route      *entity.Route    // nil where none matched
 	Service    *entity.Service  // nil where none belongs to the route
@@ -132,12 +136,24 @@ type Context struct {
 	// Shared are values that plugins share for the length of the request, as text. Kong: kong.ctx.shared
 	Shared func(name string) (string, bool)
 
-	chain  *Chain
-	chosen []*bound
-	states []any
-	step   int
-	answer *Answer
+	body   []byte // the client's, where bodied tells that it was read whole
+	bodied bool
+	logged []LogValue
+	values []value
+
+	chain    *Chain
+	chosen   []*bound
+	states   []any // by kind
+	step     int
+	answer   *Answer
+	active   tracing.Span   // zero: the root
+	outer    tracing.Span   // what was active before the running plugin's own span
+	inactive bool           // a plugin said that no span is active
+	filters  []tracing.Span // of the body filter phase, by step; made where that is traced
 }
+
+// value is one of those that SetValue keeps.
+type value struct{ key, value any }
 
 // Exit answers the request here. What is left of the access phase is skipped, the later phases run.
 // Kong: kong/pdk/response.lua exit
@@ -146,15 +162,96 @@ func (c *Context) Exit(answer Answer) { c.answer = &answer }
 // Answer is what a plugin exited with, nil if none did.
 func (c *Context) Answer() *Answer { return c.answer }
 
-// State is what the running plugin kept of this request with SetState, nil if nothing.
-func (c *Context) State() any { return c.states[c.step] }
+// State is what the running plugin kept of this request with SetState, nil if nothing. All instances of a plugin share
+// it: another than in the rewrite phase may run in the later ones.
+func (c *Context) State() any { return c.states[c.chain.steps[c.step].kind] }
 
 // SetState keeps something of this request for the running plugin's later phases.
-func (c *Context) SetState(state any) { c.states[c.step] = state }
+func (c *Context) SetState(state any) { c.states[c.chain.steps[c.step].kind] = state }
+
+// Value is what was kept of this request with SetValue under a key, nil if nothing.
+func (c *Context) Value(key any) any {
+	for i := range c.values {
+		if c.values[i].key == key {
+			return c.values[i].value
+		}
+	}
+	return nil
+}
+
+// SetValue keeps something of this request for whichever plugin knows the key. The key is of a type of its owner's, as
+// in context.WithValue.
+func (c *Context) SetValue(key, v any) {
+	for i := range c.values {
+		if c.values[i].key == key {
+			c.values[i].value = v
+			return
+		}
+	}
+	c.values = append(c.values, value{key, v})
+}
+
+// ActiveSpan is the span that new ones hang below: the running plugin's own where its phase is traced, else the root,
+// unless a plugin made another one active. ok is false where there is none. Kong: kong/pdk/tracing.lua active_span
+func (c *Context) ActiveSpan() (span tracing.Span, ok bool) {
+	if c.Trace == nil || c.inactive {
+		return tracing.Span{}, false
+	}
+	if c.active == (tracing.Span{}) {
+		return c.Root, true
+	}
+	return c.active, true
+}
+
+// SetActiveSpan makes a span the active one, with ok false none. It stays active in later phases: spans of plugins hang
+// below it then, and take its place while they last. Kong: kong/pdk/tracing.lua set_active_span
+func (c *Context) SetActiveSpan(span tracing.Span, ok bool) { c.active, c.inactive = span, !ok }
+
+// TraceIDs are the ids of the request's trace by the names of the formats that write it, as the request's plugins tell;
+// nil where none does.
+func (c *Context) TraceIDs() map[string]string {
+	var ids map[string]string
+	at := c.step
+	for i, b := range c.chosen {
+		if b == nil || b.namer == nil {
+			continue
+		}
+		c.step = i
+		for name, id := range b.namer.TraceIDs(c) {
+			if ids == nil {
+				ids = map[string]string{}
+			}
+			if _, known := ids[name]; !known {
+				ids[name] = id
+			}
+		}
+	}
+	c.step = at
+	return ids
+}
+
+// LogValue is something that a plugin wants in the record that logging plugins write of a request. Key may have dots,
+// which lead into objects. Mode is set, add (only where there is none) or replace (only where there is one).
+// Kong: kong/pdk/log.lua set_serialize_value
+type LogValue struct {
+	Key   string
+	Value json.RawMessage
+	Mode  string
+}
+
+// SetLogValue asks for a value in the records of the request. Values apply in the order in which they were set.
+func (c *Context) SetLogValue(key string, value json.RawMessage, mode string) {
+	c.logged = append(c.logged, LogValue{key, value, mode})
+}
+
+// LogValues are those that were asked for.
+func (c *Context) LogValues() []LogValue { return c.logged }
 
 // Reset makes the context ready for another request.
 func (c *Context) Reset() {
 	clear(c.chosen)
 	clear(c.states)
-	*c = Context{chosen: c.chosen[:0], states: c.states[:0]}
+	chosen, states := c.chosen[:0], c.states[:0]
+	*c = Context{} // not made elsewhere and copied: it is large
+	c.chosen, c.states = chosen, states
 }

@@ -13,6 +13,10 @@ type Env struct {
 	Directory Directory
 	// HasUpstream reports whether an Upstream entity of that name is configured.
 	HasUpstream func(name string) bool
+	// Plugins are all that the configuration makes instances of, not to be changed.
+	Plugins []*entity.Plugin
+	// RedactedQuery names the query parameters whose values are never recorded.
+	RedactedQuery []string
 }
 
 // Directory finds consumers and what proves them. Where there is none of that name both results are nil. Looking

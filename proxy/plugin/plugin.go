@@ -38,8 +38,13 @@ type BodyFilter interface {
 // Logger runs when the request is complete.
 type Logger interface{ Log(*Context) }
 
-// Reporter takes the report of a request that lasts long: a small trace of its own, complete and settled. It is called
-// while the request is under way and by another goroutine, so there is no Context. It may not keep the trace.
+// SizeBlind marks a Logger that does not look at Summary.BytesReceived and BytesSent. Heads are measured only where a
+// configuration has a Logger that does.
+type SizeBlind interface{ SizeBlind() }
+
+// Reporter hands traces on. It takes the report of a request that lasts long: a small trace of its own, complete and
+// settled. Report is called while the request is under way and by another goroutine, so there is no Context. It may not
+// keep the trace. Where a Reporter is a Logger too, it runs after all others: the trace is complete then.
 type Reporter interface{ Report(report *tracing.Trace) }
 
 // TraceNamer tells how trace context formats write the id of the request's trace, by the format's name, for log

@@ -1,9 +1,11 @@
 package otlp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -17,7 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// ScopeName is the instrumentation scope of all spans. Kong: kong/observability/otlp/init.lua
+// ScopeName is the instrumentation scope of whatever Config gives no other. Kong: kong/observability/otlp/init.lua
 const ScopeName = "kong-internal"
 
 // Compression of posts.
@@ -29,9 +31,11 @@ const (
 	Gzip Compression = "gzip"
 )
 
-// Config says where and how spans are posted. What the environment says (OTEL_EXPORTER_OTLP_*, HTTP_PROXY) changes
+// Config says where and how records are posted. What the environment says (OTEL_EXPORTER_OTLP_*, HTTP_PROXY) changes
 // nothing of it.
 type Config struct {
+	Signal Signal
+	Scope  string // the instrumentation scope; "": ScopeName
 	// Endpoint is the URL posts go to, http or https, path and query used as they stand. User information in it
 	// becomes basic authentication.
 	Endpoint string
@@ -50,11 +54,14 @@ type Config struct {
 	ClientCertFile string
 	ClientKeyFile  string
 	Resource       Resource
+	// Dial connects to the receiver, instead of net.Dialer; address is its host, a name or an IP, and port.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error) `json:"-"`
 }
 
 // Client posts frames as OTLP over HTTP, protobuf-encoded, on connections that are kept alive. It may be used by several
-// goroutines at once.
+// goroutines at once. OpenTelemetry's client for traces carries logs and metrics too: their messages have the same shape.
 type Client struct {
+	signal    Signal
 	library   otlptrace.Client
 	transport *transport
 	host      string
@@ -89,11 +96,12 @@ func NewClient(c Config) (*Client, error) {
 	c.ReadTimeout = orDefault(c.ReadTimeout, 5*time.Second)
 	t := newTransport(c, endpoint)
 	return &Client{
+		signal:    c.Signal,
 		library:   newLibraryClient(t),
 		transport: t,
 		host:      endpoint.Host,
 		resource:  c.Resource.message(),
-		scope:     &commonpb.InstrumentationScope{Name: ScopeName},
+		scope:     &commonpb.InstrumentationScope{Name: cmp.Or(c.Scope, ScopeName)},
 	}, nil
 }
 
@@ -117,12 +125,12 @@ func newLibraryClient(t *transport) otlptrace.Client {
 
 // Send posts n frames and waits for the answer. Without an error the receiver has accepted them but for the rejected
 // ones; so it has when the error says Accepted, which then tells what the receiver had to say. An error is an *Error
-// unless ctx has ended.
+// unless ctx has ended. Of metrics a receiver rejects data points: as many metrics are counted, at most all.
 func (c *Client) Send(ctx context.Context, frames []byte, n int) (rejected int64, err error) {
 	return c.send(ctx, c.resource, frames, n)
 }
 
-// SendWithHead is Send for spans of another resource: head is its Bytes.
+// SendWithHead is Send for records of another resource: head is its Bytes.
 func (c *Client) SendWithHead(ctx context.Context, head, frames []byte, n int) (rejected int64, err error) {
 	resource := &resourcepb.Resource{}
 	if err := proto.Unmarshal(head, resource); err != nil {
@@ -132,29 +140,34 @@ func (c *Client) SendWithHead(ctx context.Context, head, frames []byte, n int) (
 }
 
 func (c *Client) send(ctx context.Context, resource *resourcepb.Resource, frames []byte, n int) (rejected int64, err error) {
-	spans := &tracepb.ScopeSpans{Scope: c.scope}
-	spans.ProtoReflect().SetUnknown(frames)
+	var all []*tracepb.ResourceSpans
+	for _, part := range byResource(frames) {
+		records := &tracepb.ScopeSpans{Scope: c.scope}
+		records.ProtoReflect().SetUnknown(part.frames)
+		of, err := extend(resource, part.attributes)
+		if err != nil {
+			return 0, fmt.Errorf("post %s to %s: %w", c.signal.Records(), c.host, err)
+		}
+		all = append(all, &tracepb.ResourceSpans{Resource: of, ScopeSpans: []*tracepb.ScopeSpans{records}})
+	}
 	var a answer
-	err = c.library.UploadTraces(context.WithValue(ctx, answerKey{}, &a), []*tracepb.ResourceSpans{{
-		Resource:   resource,
-		ScopeSpans: []*tracepb.ScopeSpans{spans},
-	}})
+	err = c.library.UploadTraces(context.WithValue(ctx, answerKey{}, &a), all)
 	switch {
 	case a.status/100 == 2:
 		rejected = min(max(a.rejected, 0), int64(n))
 		if a.message != "" {
-			return rejected, &Error{Status: a.status, text: fmt.Sprintf("post spans to %s: %d of %d rejected: %s",
-				c.host, rejected, n, a.message)}
+			return rejected, &Error{Status: a.status, text: fmt.Sprintf("post %s to %s: %d of %d rejected: %s",
+				c.signal.Records(), c.host, rejected, n, a.message)}
 		}
 		return rejected, nil
 	case a.status != 0:
-		return 0, statusError(c.host, &a)
+		return 0, statusError(c.signal, c.host, &a)
 	case ctx.Err() != nil:
-		return 0, fmt.Errorf("post spans to %s: %w", c.host, ctx.Err())
+		return 0, fmt.Errorf("post %s to %s: %w", c.signal.Records(), c.host, ctx.Err())
 	case a.err != "":
-		return 0, &Error{text: fmt.Sprintf("post spans to %s: %s", c.host, a.err)}
+		return 0, &Error{text: fmt.Sprintf("post %s to %s: %s", c.signal.Records(), c.host, a.err)}
 	default:
-		return 0, fmt.Errorf("post spans to %s: %w", c.host, err)
+		return 0, fmt.Errorf("post %s to %s: %w", c.signal.Records(), c.host, err)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 // Field tags of opentelemetry.proto.trace.v1 and common.v1: number<<3 | wire type.
 const (
-	tagScopeSpansSpan = 2<<3 | 2
+	tagScopeRecord = 2<<3 | 2 // a span, a log record, a metric
 
 	tagSpanTraceID   = 1<<3 | 2
 	tagSpanID        = 2<<3 | 2
@@ -55,7 +55,11 @@ const (
 
 // Frames encodes a finished trace: each span becomes one length-delimited "spans" field of a ScopeSpans message, so
 // that the frames of many traces, one behind the other, are a ScopeSpans message.
-type Frames struct{ Trace *tracing.Trace }
+type Frames struct {
+	Trace *tracing.Trace
+	// Resource are attributes that the resource of these spans has beyond the client's: Bytes of a Resource. nil: none.
+	Resource []byte
+}
 
 // AppendFrames appends the spans to buf and says how many they are. Invalid UTF-8 is replaced, since a receiver
 // refuses a whole batch because of it.
@@ -63,7 +67,10 @@ func (f Frames) AppendFrames(buf []byte) (out []byte, n int) {
 	t := f.Trace
 	start := uint64(t.Start().UnixNano())
 	id := t.ID()
-	flags := uint32(t.Flags()) | flagSampled | flagHasIsRemote
+	flags := uint32(t.Flags()) | flagHasIsRemote
+	if t.Sampled() {
+		flags |= flagSampled
+	}
 	for i := range t.Len() {
 		r := t.Record(i)
 		spanFlags := flags
@@ -71,7 +78,8 @@ func (f Frames) AppendFrames(buf []byte) (out []byte, n int) {
 			spanFlags |= flagIsRemoteMask
 		}
 		var frame int
-		buf, frame = begin(append(buf, tagScopeSpansSpan))
+		buf, frame = begin(append(buf, tagScopeRecord))
+		buf = appendResource(buf, f.Resource)
 		buf = append(append(buf, tagSpanTraceID, byte(len(id))), id[:]...)
 		buf = append(append(buf, tagSpanID, byte(len(r.ID))), r.ID[:]...)
 		if t.State() != "" {

@@ -20,11 +20,11 @@ type Error struct {
 
 func (e *Error) Error() string { return e.text }
 
-// Accepted reports whether the receiver has taken the spans (but for those that Send says it has not) and the error is
+// Accepted reports whether the receiver has taken the records (but for those that Send says it has not) and the error is
 // its remark on them.
 func (e *Error) Accepted() bool { return e.Status/100 == 2 }
 
-// Retryable reports whether the same spans may be sent again: the connection failed or timed out, or the receiver said
+// Retryable reports whether the same records may be sent again: the connection failed or timed out, or the receiver said
 // that it is only unwell. https://opentelemetry.io/docs/specs/otlp/#failures-1
 func (e *Error) Retryable() bool {
 	switch e.Status {
@@ -50,8 +50,8 @@ func (e *Error) RetryAfter() (time.Duration, bool) {
 }
 
 // statusError is the error for an answer that is not 2xx.
-func statusError(host string, a *answer) *Error {
-	text := fmt.Sprintf("post spans to %s: %d %s", host, a.status, http.StatusText(a.status))
+func statusError(signal Signal, host string, a *answer) *Error {
+	text := fmt.Sprintf("post %s to %s: %d %s", signal.Records(), host, a.status, http.StatusText(a.status))
 	if a.message != "" {
 		text += ": " + a.message
 	}

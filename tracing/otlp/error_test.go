@@ -24,7 +24,7 @@ func FuzzAnswer(f *testing.F) {
 				tt.Errorf("not harmless: %q", text)
 			}
 		}
-		e := statusError("host", &answer{status: status, retryAfter: retryAfter, at: time.Now()})
+		e := statusError(Traces, "host", &answer{status: status, retryAfter: retryAfter, at: time.Now()})
 		if wait, ok := e.RetryAfter(); wait < 0 || ok && !e.Retryable() || !ok && wait != 0 {
 			tt.Errorf("retry after %q: %v, %v", retryAfter, wait, ok)
 		}
@@ -53,7 +53,7 @@ func TestRetryAfter(t *testing.T) {
 		{"tomorrow", 0, false},
 	}
 	for _, test := range tests {
-		e := statusError("host", &answer{status: 503, retryAfter: test.header, at: now.Truncate(time.Second)})
+		e := statusError(Traces, "host", &answer{status: 503, retryAfter: test.header, at: now.Truncate(time.Second)})
 		got, ok := e.RetryAfter()
 		if got != test.want || ok != test.ok {
 			t.Errorf("%q: got %v, %v, want %v, %v", test.header, got, ok, test.want, test.ok)

@@ -6,7 +6,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Truncated is the attribute, a boolean, of a span from which something was cut so that a post can hold it.
+// Truncated is the attribute, a boolean, of a span or log record from which something was cut so that a post can hold it.
 const Truncated = "sidekong.truncated"
 
 // minText is the length below which no attribute's text is cut.
@@ -22,27 +22,26 @@ func (f Frames) AppendFramesWithin(buf []byte, limit int) (out []byte, n int) {
 		if size < 0 {
 			return append(buf, frames...), n // not ours to judge
 		}
-		buf = append(buf, shorten(frames[:size], limit)...)
+		buf = append(buf, shorten(frames[:size], limit, cutSpan)...)
 		frames = frames[size:]
 	}
 	return buf, n
 }
 
-// shorten gives the frame, or a shorter one in its place.
-func shorten(frame []byte, limit int) []byte {
+// shorten gives the frame, or a shorter one in its place that cut makes of the record.
+func shorten(frame []byte, limit int, cut func(record []byte, longest int, bare bool) []byte) []byte {
 	if len(frame) <= limit {
 		return frame
 	}
 	_, _, tag := protowire.ConsumeTag(frame)
-	span, _ := protowire.ConsumeBytes(frame[tag:])
-	var cut []byte
+	record, _ := protowire.ConsumeBytes(frame[tag:])
+	var short []byte
 	for longest := limit / 2; ; longest /= 2 {
 		bare := longest < minText
-		message := cutSpan(span, longest, bare)
-		cut = append(cut[:0], tagScopeSpansSpan)
-		cut = protowire.AppendBytes(cut, message)
-		if len(cut) <= limit || bare {
-			return cut
+		short = append(short[:0], tagScopeRecord)
+		short = protowire.AppendBytes(short, cut(record, longest, bare))
+		if len(short) <= limit || bare {
+			return short
 		}
 	}
 }
@@ -66,9 +65,14 @@ func cutSpan(span []byte, longest int, bare bool) []byte {
 			out = append(out, raw...)
 		}
 	})
+	return appendMark(out, tagSpanAttribute)
+}
+
+// appendMark appends the attribute Truncated.
+func appendMark(record []byte, attribute byte) []byte {
 	mark := appendBytes(nil, tagKey, []byte(Truncated))
 	mark = appendBytes(mark, tagValue, []byte{tagBool, 1})
-	return appendBytes(out, tagSpanAttribute, mark)
+	return appendBytes(record, attribute, mark)
 }
 
 // cutAttribute copies a KeyValue message.

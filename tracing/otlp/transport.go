@@ -16,6 +16,8 @@ import (
 	"unicode"
 
 	"github.com/klauspost/compress/gzip"
+	logscollectorpb "go.opentelemetry.io/proto/otlp/collector/logs/v1"
+	metricscollectorpb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	collectorpb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	statuspb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -31,7 +33,7 @@ const (
 type answer struct {
 	status     int // 0: none came
 	retryAfter string
-	rejected   int64  // spans, of a partial success
+	rejected   int64  // records, of a partial success
 	message    string // the receiver's, made harmless
 	at         time.Time
 	err        string // why there is no status, made harmless
@@ -76,9 +78,14 @@ func newTransport(c Config, endpoint *url.URL) *transport {
 		t.header.Set("Content-Encoding", "gzip")
 	}
 
-	dialer := &net.Dialer{Timeout: c.ConnectTimeout}
+	connect := c.Dial
+	if connect == nil {
+		connect = (&net.Dialer{}).DialContext
+	}
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := dialer.DialContext(ctx, network, address)
+		ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
+		defer cancel()
+		conn, err := connect(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
@@ -118,7 +125,7 @@ func newTransport(c Config, endpoint *url.URL) *transport {
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	out, _ := r.Context().Value(answerKey{}).(*answer)
 	if out == nil {
-		return nil, errors.New("round trip: not a post of spans")
+		return nil, errors.New("round trip: not a post of ours")
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
@@ -208,20 +215,29 @@ func compress(body io.Reader) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// partialSuccess reads a 2xx answer.
+// partialSuccess reads a 2xx answer. What the answers for the signals differ in is a name that JSON alone shows.
 func partialSuccess(kind string, body []byte) (rejected int64, message string) {
-	var m collectorpb.ExportTraceServiceResponse
-	var err error
 	switch kind {
 	case "application/x-protobuf":
-		err = proto.Unmarshal(body, &m)
+		var m collectorpb.ExportTraceServiceResponse
+		if proto.Unmarshal(body, &m) == nil {
+			return m.GetPartialSuccess().GetRejectedSpans(), m.GetPartialSuccess().GetErrorMessage()
+		}
 	case "application/json":
-		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(body, &m)
+		var spans collectorpb.ExportTraceServiceResponse
+		var logs logscollectorpb.ExportLogsServiceResponse
+		var metrics metricscollectorpb.ExportMetricsServiceResponse
+		lenient := protojson.UnmarshalOptions{DiscardUnknown: true}
+		for _, m := range []proto.Message{&spans, &logs, &metrics} {
+			if lenient.Unmarshal(body, m) != nil {
+				return 0, ""
+			}
+		}
+		rejected = spans.GetPartialSuccess().GetRejectedSpans() + logs.GetPartialSuccess().GetRejectedLogRecords() +
+			metrics.GetPartialSuccess().GetRejectedDataPoints()
+		return rejected, spans.GetPartialSuccess().GetErrorMessage()
 	}
-	if err != nil {
-		return 0, ""
-	}
-	return m.GetPartialSuccess().GetRejectedSpans(), m.GetPartialSuccess().GetErrorMessage()
+	return 0, ""
 }
 
 // statusMessage reads any other answer: the message that OTLP provides for developers. Bodies of another kind are

@@ -192,7 +192,7 @@ func (q *Queue) trim() {
 			bytes += int64(len(b.frames))
 		}
 	}
-	excess, excessBytes := entries-q.settings.MaxEntries, bytes-q.settings.bytesLimit()
+	excess, excessBytes := entries-q.settings.entriesLimit(), bytes-q.settings.bytesLimit()
 	for _, b := range q.posts {
 		for b.mayShrink() && b.n > 0 && (excess > 0 || excessBytes > 0) {
 			size := frameLen(b.frames)
@@ -371,7 +371,7 @@ func (q *Queue) Close(ctx context.Context) error {
 		q.logTotals(q.Stats())
 	}
 	if left > 0 {
-		return fmt.Errorf("close queue %s: %d spans not delivered", q.name, left)
+		return fmt.Errorf("close queue %s: %d %s not delivered", q.name, left, q.settings.Records)
 	}
 	return nil
 }

@@ -28,15 +28,15 @@ func (q *Queue) report(drained <-chan struct{}) {
 		switch {
 		case warned && !now.Failing && (said.Failing || lost == 0):
 			if said.Failing || quiet == nil {
-				q.logLosses(slog.LevelInfo, "spans are delivered again", said, now)
+				q.logLosses(slog.LevelInfo, q.settings.Records+" are delivered again", said, now)
 				said, warned = now, false
 			}
 		case quiet != nil && !ended:
 		case lost > 0:
-			q.logLosses(slog.LevelWarn, "spans lost", said, now)
+			q.logLosses(slog.LevelWarn, q.settings.Records+" lost", said, now)
 			said, warned, quiet = now, true, time.After(warnInterval)
 		case now.Failing && !(warned && said.Failing):
-			q.logLosses(slog.LevelWarn, "spans cannot be delivered, trying again", said, now)
+			q.logLosses(slog.LevelWarn, q.settings.Records+" cannot be delivered, trying again", said, now)
 			said, warned, quiet = now, true, time.After(warnInterval)
 		}
 	}

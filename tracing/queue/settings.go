@@ -1,9 +1,15 @@
 package queue
 
-import "time"
+import (
+	"cmp"
+	"math"
+	"time"
+)
 
 // Settings are Kong's queue settings. Kong: kong/tools/queue_schema.lua
 type Settings struct {
+	// Records names what the queue holds, for its log lines. "": spans.
+	Records string
 	// MaxBatchSize bounds the entries of a post. 0 means not configured: 200 entries then cause a post, which takes
 	// all that waits.
 	MaxBatchSize int
@@ -11,7 +17,8 @@ type Settings struct {
 	MaxCoalescingDelay time.Duration
 	// MaxEntries and MaxBytes bound what the queue holds; beyond them the oldest entries go. A post on the wire comes
 	// on top (it is bounded by PostBytes), so a slow receiver costs nothing; while it waits for a retry it counts.
-	// MaxEntries 0: 10,000. MaxBytes 0: not configured, and 64 MiB or 1 KiB per entry of MaxEntries, whichever is more.
+	// 0 means not configured. MaxEntries then bounds nothing; MaxBytes then is 64 MiB or 1 KiB per entry of MaxEntries,
+	// whichever is more, or 32 MiB where MaxEntries is not configured either.
 	MaxEntries int
 	MaxBytes   int64
 	// MaxRetryTime is how long a post is tried again, counted from its first try. 0: it is tried once.
@@ -38,9 +45,9 @@ func DefaultSettings() Settings {
 }
 
 const (
-	defaultTrigger    = 200 // Kong's default max_batch_size
-	defaultMaxEntries = 10_000
-	defaultPostBytes  = 4 << 20
+	defaultTrigger   = 200 // Kong's default max_batch_size
+	defaultBytes     = 32 << 20
+	defaultPostBytes = 4 << 20
 
 	// several is the number of posts in flight for ConcurrencyLimit -1. Kong sets no bound; sockets and memory do.
 	several = 8
@@ -50,9 +57,7 @@ const (
 )
 
 func (s Settings) withDefaults() Settings {
-	if s.MaxEntries <= 0 {
-		s.MaxEntries = defaultMaxEntries
-	}
+	s.Records = cmp.Or(s.Records, "spans")
 	if s.InitialRetryDelay <= 0 {
 		s.InitialRetryDelay = 10 * time.Millisecond
 	}
@@ -79,15 +84,30 @@ func (s Settings) trigger() int {
 	if s.MaxBatchSize > 0 {
 		return s.MaxBatchSize
 	}
-	return min(defaultTrigger, s.MaxEntries)
+	if s.MaxEntries > 0 {
+		return min(defaultTrigger, s.MaxEntries)
+	}
+	return defaultTrigger
 }
 
 // bytesLimit is MaxBytes, or the bound that stands in for it.
 func (s Settings) bytesLimit() int64 {
-	if s.MaxBytes > 0 {
+	switch {
+	case s.MaxBytes > 0:
 		return s.MaxBytes
+	case s.MaxEntries > 0:
+		return max(64<<20, int64(s.MaxEntries)<<10)
+	default:
+		return defaultBytes
 	}
-	return max(64<<20, int64(s.MaxEntries)<<10)
+}
+
+// entriesLimit is MaxEntries, or no limit.
+func (s Settings) entriesLimit() int {
+	if s.MaxEntries > 0 {
+		return s.MaxEntries
+	}
+	return math.MaxInt
 }
 
 // frameLimit is the size in bytes of the largest frame that can be queued and sent.

@@ -34,11 +34,11 @@ type driver struct {
 	request  *http.Request
 	body     []byte
 	facts    Facts
-	upstream Upstream
+	upstream plugin.Outgoing
 	early    http.Header
 	response *plugin.Response
 	status   int
-	answer   *Answer
+	answer   *plugin.Answer
 	state    any
 	trace    *tracing.Trace
 	root     tracing.Span
@@ -56,7 +56,7 @@ func (d *driver) Facts() Facts {
 	return f
 }
 func (d *driver) RequestHeader() http.Header { return d.request.Header }
-func (d *driver) Upstream() *Upstream        { return &d.upstream }
+func (d *driver) Upstream() *plugin.Outgoing { return &d.upstream }
 func (d *driver) EarlyHeader() http.Header   { return d.early }
 func (d *driver) UpstreamStatus() int        { return d.status }
 func (d *driver) State() *any                { return &d.state }
@@ -65,8 +65,15 @@ func (d *driver) Root() tracing.Span         { return d.root }
 func (d *driver) Logger() *slog.Logger       { return slog.New(slog.DiscardHandler) }
 func (d *driver) Context() context.Context   { return context.Background() }
 func (d *driver) HasUpstream(string) bool    { return false }
-func (d *driver) Exit(a Answer)              { d.answer = &a }
+func (d *driver) Exit(a plugin.Answer)       { d.answer = &a }
 func (d *driver) LogRecord() any             { return d.logged }
+
+func (d *driver) Consumer(id string, _ bool) (*entity.Consumer, error) {
+	if c := d.facts.Consumer; c != nil && c.ID == id {
+		return c, nil
+	}
+	return nil, nil
+}
 
 func (d *driver) SetLogValue(key string, value json.RawMessage, _ string) {
 	if d.logged == nil {
@@ -90,7 +97,7 @@ func (d *driver) BufferedBody() ([]byte, bool) { return d.buffered, d.upstream.B
 
 func (d *driver) RequestBody(limit int64) ([]byte, int64, error) {
 	if limit > 0 && int64(len(d.body)) > limit {
-		return nil, int64(len(d.body)), ErrBodyTooLarge
+		return nil, int64(len(d.body)), plugin.ErrBodyTooLarge
 	}
 	return d.body, int64(len(d.body)), nil
 }
@@ -337,8 +344,8 @@ func (d *driver) each(steps []step, p phase, name string, kind tracing.Instrumen
 }
 
 func (d *driver) flow(steps []step, up *reply) outcome {
-	page := func(status int) *Answer {
-		a := &Answer{Answer: plugin.Answer{Status: status, Header: http.Header{}}}
+	page := func(status int) *plugin.Answer {
+		a := &plugin.Answer{Status: status, Header: http.Header{}}
 		(&run{host: d}).bareAnswer(a)
 		return a
 	}
@@ -371,7 +378,7 @@ func (d *driver) refused() any {
 }
 
 // respond sends an answer that the upstream did not give.
-func (d *driver) respond(steps []step, a *Answer) outcome {
+func (d *driver) respond(steps []step, a *plugin.Answer) outcome {
 	h := a.Header
 	for name, values := range d.early {
 		if h[name] == nil {

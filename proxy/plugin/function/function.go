@@ -25,6 +25,7 @@ import (
 
 	"sidekong/configs/entity"
 	"sidekong/proxy/plugin"
+	"sidekong/tracing"
 )
 
 // Names and priorities of the two plugins. Kong: kong/plugins/{pre,post}-function/handler.lua
@@ -43,7 +44,7 @@ type Options struct {
 	NodeID             string                // of kong.node.get_id
 	Trusted            func(netip.Addr) bool // of kong.ip.is_trusted; nil trusts nobody
 	Time               time.Duration         // budget of one run of a chunk; 0: 100 ms
-	Memory             int64                 // likewise, in bytes; 0: 32 MiB
+	Memory             int64                 // likewise, in bytes; 0: 24 MiB
 
 	// BodyBuffer is how many bytes of a request's body kong.request.get_raw_body gives without being asked for more
 	// (client_body_buffer_size); 0: as many as the memory budget allows.
@@ -51,12 +52,15 @@ type Options struct {
 
 	Client *http.Client // of resty.http; nil: its requests fail
 
+	// Record makes what logging plugins write of a request, for kong.log.serialize; nil: an empty object.
+	Record func(*plugin.Context) any
+
 	observe func(plugin string, p phase, values []lua.LValue, err error) // for tests: what a chunk's body returned
 }
 
 const (
 	defaultTime   = 100 * time.Millisecond
-	defaultMemory = 32 << 20
+	defaultMemory = 24 << 20
 )
 
 // errUntrusted is Kong's text for scripts that the setting forbids. Kong: kong/tools/sandbox.lua
@@ -77,29 +81,34 @@ func Define(options Options) []*plugin.Definition {
 	define := func(name string, priority int) *plugin.Definition {
 		return &plugin.Definition{
 			Name: name, Priority: priority, Config: Config(),
-			New: func(p *entity.Plugin, _ plugin.Env) (plugin.Instance, error) { return newInstance(p, states) },
+			New: func(p *entity.Plugin, env plugin.Env) (plugin.Instance, error) { return newInstance(p, env, states) },
 		}
 	}
 	return []*plugin.Definition{define(PreName, prePriority), define(PostName, postPriority)}
 }
 
-// instance is one configured plugin. All phases exist, with or without chunks, so that they have their spans as in
-// Kong.
+// instance is one configured plugin. Rewrite, access and header filter phases exist with or without chunks, so that
+// they have their spans as in Kong.
 type instance struct {
 	name                                           string
+	env                                            plugin.Env
 	workers                                        *workers
 	rewrite, access, headerFilter, bodyFilter, log []*chunk
 }
 
-// filtering is an instance that may change the answer's body.
-type filtering struct{ *instance }
+// What an instance is more, by the chunks that it has.
+type (
+	filtering             struct{ *instance } // it may change the answer's body
+	recording             struct{ *instance } // it has a log phase
+	filteringAndRecording struct{ filtering }
+)
 
-func newInstance(p *entity.Plugin, states *workers) (plugin.Instance, error) {
+func newInstance(p *entity.Plugin, env plugin.Env, states *workers) (plugin.Instance, error) {
 	var config map[string][]string
 	if err := entity.Decode(p.Config, &config); err != nil {
 		return nil, err
 	}
-	i := &instance{name: p.Name, workers: states}
+	i := &instance{name: p.Name, env: env, workers: states}
 	for _, one := range []struct {
 		phase string
 		into  *[]*chunk
@@ -118,10 +127,22 @@ func newInstance(p *entity.Plugin, states *workers) (plugin.Instance, error) {
 			*one.into = append(*one.into, c)
 		}
 	}
-	if len(i.bodyFilter) > 0 || len(i.headerFilter) > 0 {
-		return filtering{i}, nil
+	return i.phases(), nil
+}
+
+// phases gives the instance with the phases that it has. An exit in the header filter phase replaces the body.
+func (i *instance) phases() plugin.Instance {
+	filters, logs := len(i.bodyFilter) > 0 || len(i.headerFilter) > 0, len(i.log) > 0
+	switch {
+	case filters && logs:
+		return filteringAndRecording{filtering{i}}
+	case filters:
+		return filtering{i}
+	case logs:
+		return recording{i}
+	default:
+		return i
 	}
-	return i, nil
 }
 
 // Close drops what the Lua states hold of the instance.
@@ -135,51 +156,39 @@ func (i *instance) Close() error {
 }
 
 // Rewrite is plugin.Rewriter.
-func (i *instance) Rewrite(ctx *plugin.Context) error {
-	if len(i.rewrite) == 0 {
-		return nil
-	}
-	return i.run(hostOf(ctx, rewriting), rewriting, i.rewrite)
-}
+func (i *instance) Rewrite(ctx *plugin.Context) error { return i.phase(ctx, rewriting, i.rewrite) }
 
 // Access is plugin.Accessor.
-func (i *instance) Access(ctx *plugin.Context) error {
-	if len(i.access) == 0 {
-		return nil
-	}
-	host := hostOf(ctx, accessing)
-	if err := i.run(host, accessing, i.access); err != nil {
-		return err
-	}
-	host.apply()
-	return nil
-}
+func (i *instance) Access(ctx *plugin.Context) error { return i.phase(ctx, accessing, i.access) }
 
 // FilterHeader is plugin.HeaderFilter.
 func (i *instance) FilterHeader(ctx *plugin.Context) error {
-	if host, ok := ctx.State().(*contextHost); ok {
-		host.mergeEarly()
-	}
-	if len(i.headerFilter) == 0 {
+	return i.phase(ctx, headerFilter, i.headerFilter)
+}
+
+func (i *instance) phase(ctx *plugin.Context, p phase, chunks []*chunk) error {
+	if len(chunks) == 0 {
 		return nil
 	}
-	return i.run(hostOf(ctx, headerFilter), headerFilter, i.headerFilter)
+	return i.run(i.hostOf(ctx, p), p, chunks)
 }
 
 // FilterBody is plugin.BodyFilter.
 func (f filtering) FilterBody(ctx *plugin.Context, piece []byte, eof bool) ([]byte, error) {
-	return f.filter(hostOf(ctx, bodyFilter), piece, eof)
+	return f.filter(f.hostOf(ctx, bodyFilter), piece, eof)
 }
 
 // Log is plugin.Logger.
-func (i *instance) Log(ctx *plugin.Context) {
-	if len(i.log) == 0 {
-		return
-	}
-	if err := i.run(hostOf(ctx, logging), logging, i.log); err != nil {
-		ctx.Logger.Error("script fails", "plugin", i.name, "phase", "log", "error", err, "request_id", ctx.RequestID)
+func (r recording) Log(ctx *plugin.Context) {
+	if err := r.run(r.hostOf(ctx, logging), logging, r.log); err != nil {
+		ctx.Span.RecordError(err.Error())
+		ctx.Span.SetStatus(tracing.StatusError, "")
+		ctx.Logger.Error("script fails", "plugin", r.name, "phase", "log", "error", err, "request_id", ctx.RequestID)
 	}
 }
+
+// Log is plugin.Logger.
+func (f filteringAndRecording) Log(ctx *plugin.Context) { recording{f.instance}.Log(ctx) }
 
 // requestOf is what scripts keep of the request. Its worker is locked until the caller unlocks it.
 func (i *instance) requestOf(host Host) *request {

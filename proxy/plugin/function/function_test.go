@@ -3,7 +3,6 @@ package function
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -348,11 +347,11 @@ func TestContext(t *testing.T) {
 	if err := chain.FilterHeader(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if got := ctx.Response.Header.Get("X-Peer") + ctx.Response.Header.Get("X-Early"); got != "192.0.2.7e" {
-		t.Errorf("got headers %v", ctx.Response.Header)
+	if got := ctx.Response.Header.Get("X-Peer") + ctx.Early.Get("X-Early"); got != "192.0.2.7e" {
+		t.Errorf("got headers %v, early ones %v", ctx.Response.Header, ctx.Early)
 	}
-	if sent, err := io.ReadAll(ctx.Request.Body); err != nil || string(sent) != "changed" || ctx.Request.Method != "PUT" {
-		t.Errorf("got %s %q upstream, error %v, want PUT changed", ctx.Request.Method, sent, err)
+	if sent, ok := ctx.HeldBody(); !ok || string(sent) != "changed" || ctx.Outgoing.Method != "PUT" {
+		t.Errorf("got %s %q upstream, want PUT changed", ctx.Outgoing.Method, sent)
 	}
 	body, err := chain.FilterBody(ctx, []byte("body "), true)
 	if got, want := string(body), "BODY sent"; err != nil || got != want {

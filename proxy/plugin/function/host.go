@@ -1,26 +1,20 @@
 package function
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"time"
+
+	lua "github.com/yuin/gopher-lua"
 
 	"sidekong/configs/entity"
 	"sidekong/proxy/plugin"
 	"sidekong/tracing"
 )
-
-// ErrBodyTooLarge says that a request's body is longer than was asked for.
-var ErrBodyTooLarge = errors.New("body is too large")
 
 // Host is what scripts need of the gateway for one request. All methods are called on the goroutine that runs the
 // phase.
@@ -34,10 +28,10 @@ type Host interface {
 
 	// Upstream is what scripts have changed about the request that goes upstream. Changes in rewrite and access
 	// count; a Path set in rewrite is lost to routing.
-	Upstream() *Upstream
+	Upstream() *plugin.Outgoing
 
 	// RequestBody reads the whole body, which still goes upstream afterwards; it may be called more than once.
-	// limit is in bytes, 0 standing for none; a longer body gives ErrBodyTooLarge and its length where it is known.
+	// limit is in bytes, 0 standing for none; a longer body gives plugin.ErrBodyTooLarge and its length where it is known.
 	RequestBody(limit int64) (body []byte, length int64, err error)
 
 	// Response is the answer's head, from the header filter phase on; before that it is nil.
@@ -55,7 +49,7 @@ type Host interface {
 
 	// Exit answers the request here, in rewrite and access: the later plugins of the phase are skipped, the header
 	// filter, body filter and log phases run.
-	Exit(Answer)
+	Exit(plugin.Answer)
 
 	// State is a place that the two plugins share for what they keep of the request until its end.
 	State() *any
@@ -73,6 +67,9 @@ type Host interface {
 	// Authenticate says who asks. It changes what kong.client.get_consumer gives and which instances of plugins
 	// run from here on.
 	Authenticate(consumer *entity.Consumer, credential any)
+
+	// Consumer finds a consumer by its id, or by its username where byName is true; nil where there is none.
+	Consumer(id string, byName bool) (*entity.Consumer, error)
 
 	// HasUpstream reports whether an Upstream entity of that name exists.
 	HasUpstream(name string) bool
@@ -108,107 +105,91 @@ type Facts struct {
 	Service        *entity.Service
 	Consumer       *entity.Consumer
 	Credential     any
-	Captures       []string // of the route's path, the whole match first
-	NamedCaptures  map[string]string
-	BytesSent      int64  // to the client, in the log phase
-	RequestLength  int64  // of head and body, as far as it is known
-	ServerAddr     string // that the client connected to
+	Captures       map[string]string // of the route's path, by number ("0" for the whole) and by name
+	BytesSent      int64             // to the client, in the log phase
+	RequestLength  int64             // of head and body, as far as it is known
+	ServerAddr     string            // that the client connected to
 }
 
-// Upstream holds what scripts set for the request that goes upstream. Zero values and nil leave things alone.
-type Upstream struct {
-	Method, Scheme string
-	Path           *string // escaped, without query
-	Query          *string // raw, without the question mark; empty: none
-	Host           string
-	Body           *[]byte
-	TargetHost     string // set_target: connect here, no balancer
-	TargetPort     int
-	Name           string // set_upstream
-	Retries        *int
-	Connect        time.Duration // timeouts
-	Write, Read    time.Duration
-	Buffered       bool // read the whole answer before its header filter phase
-}
+// hostKey is where a request keeps its host.
+type hostKey struct{}
 
-// Answer is what a script answers a request with.
-type Answer struct {
-	plugin.Answer
-	Source  plugin.Source
-	Abort   bool // close the connection without an answer
-	Chunked bool // the length is not declared: ngx.say
-}
-
-// contextHost is the gateway as far as plugin.Context shows it. It lives in the plugin's state of the request.
+// contextHost is the gateway as far as plugin.Context shows it. Both plugins share one for a request.
 type contextHost struct {
-	ctx      *plugin.Context
-	phase    phase
-	upstream Upstream
-	early    http.Header
-	state    any
-	body     []byte
-	read     bool
-	active   *tracing.Span // set by a script; the zero span stands for none
+	ctx     *plugin.Context
+	env     *plugin.Env
+	options *Options
+	phase   phase
+	facts   Facts // those that do not change
+	state   any
 }
 
 // hostOf gives the host of a request for a phase.
-func hostOf(ctx *plugin.Context, p phase) *contextHost {
-	h, _ := ctx.State().(*contextHost)
-	if h == nil || h.ctx != ctx {
-		h = &contextHost{ctx: ctx}
-		ctx.SetState(h)
+func (i *instance) hostOf(ctx *plugin.Context, p phase) *contextHost {
+	h, _ := ctx.Value(hostKey{}).(*contextHost)
+	if h == nil {
+		h = &contextHost{ctx: ctx, options: &i.workers.options}
+		h.facts = h.lasting()
+		ctx.SetValue(hostKey{}, h)
+		ctx.Shared = h.shared
 	}
-	h.phase = p
+	h.env, h.phase = &i.env, p
 	return h
 }
 
-func (h *contextHost) Facts() Facts {
+// lasting are the facts that are known when a request arrives.
+func (h *contextHost) lasting() Facts {
 	c := h.ctx
 	r := c.Request
 	f := Facts{
 		Method: r.Method, Target: c.ForwardedURI, Major: r.ProtoMajor, Minor: r.ProtoMinor, Scheme: c.Scheme,
-		Host: c.Host, HostHeader: r.Host, Client: c.Client, PeerTrusted: c.PeerTrusted, RequestID: c.RequestID,
-		Route: c.Route, Service: c.Service, Consumer: c.Consumer, Credential: c.Credential,
-		RequestLength: max(r.ContentLength, 0),
+		Host: c.Host, HostHeader: r.Host, Port: int(c.LocalPort), Peer: netip.AddrPortFrom(c.Peer, c.PeerPort),
+		Client: c.Client, ClientPort: int(c.ClientPort), PeerTrusted: c.PeerTrusted, RequestID: c.RequestID,
+		Arrived: c.Arrived,
 	}
 	f.Path = normalizePath(rawPath(f.Target))
-	f.Peer, _ = netip.ParseAddrPort(r.RemoteAddr)
-	f.Peer = netip.AddrPortFrom(c.Peer, f.Peer.Port())
+	if f.Host == "" {
+		f.Host = serverName
+	}
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
 		if address, err := netip.ParseAddrPort(local.String()); err == nil {
-			f.Port, f.ServerAddr = int(address.Port()), address.Addr().Unmap().String()
+			f.ServerAddr = address.Addr().Unmap().String()
 		}
 	}
-	if c.Trace != nil {
-		f.Arrived = c.Trace.Start()
-	} else {
-		f.Arrived = time.Now()
-	}
+	return f
+}
+
+func (h *contextHost) Facts() Facts {
+	c, f := h.ctx, h.facts
+	f.Route, f.Service, f.Consumer, f.Credential = c.Route, c.Service, c.Consumer, c.Credential
+	f.Captures, f.UpstreamPath = c.Captures, c.UpstreamPath
 	if c.Service != nil {
 		f.UpstreamScheme = c.Service.Protocol
+	}
+	f.RequestLength, f.BytesSent = max(c.Request.ContentLength, 0), c.Summary.BytesSent
+	if h.phase == logging {
+		f.RequestLength = c.Summary.BytesReceived
 	}
 	return f
 }
 
 func (h *contextHost) RequestHeader() http.Header { return h.ctx.Request.Header }
-func (h *contextHost) Upstream() *Upstream        { return &h.upstream }
+func (h *contextHost) Upstream() *plugin.Outgoing { return &h.ctx.Outgoing }
+func (h *contextHost) UpstreamStatus() int        { return h.ctx.Summary.UpstreamStatus }
 func (h *contextHost) State() *any                { return &h.state }
 func (h *contextHost) Trace() *tracing.Trace      { return h.ctx.Trace }
 func (h *contextHost) Root() tracing.Span         { return h.ctx.Root }
 func (h *contextHost) Logger() *slog.Logger       { return h.ctx.Logger }
 func (h *contextHost) Context() context.Context   { return h.ctx.Request.Context() }
-func (h *contextHost) HasUpstream(string) bool    { return false }
-func (h *contextHost) UpstreamStatus() int        { return 0 }
-func (h *contextHost) LogRecord() any             { return struct{}{} }
+func (h *contextHost) Exit(a plugin.Answer)       { h.ctx.Exit(a) }
 
-func (h *contextHost) SetLogValue(string, json.RawMessage, string) {}
-func (h *contextHost) BufferedBody() ([]byte, bool)                { return nil, false }
+func (h *contextHost) RequestBody(limit int64) ([]byte, int64, error) { return h.ctx.Body(limit) }
 
 func (h *contextHost) EarlyHeader() http.Header {
-	if h.early == nil {
-		h.early = http.Header{}
+	if h.ctx.Early == nil {
+		h.ctx.Early = http.Header{}
 	}
-	return h.early
+	return h.ctx.Early
 }
 
 func (h *contextHost) Response() *plugin.Response {
@@ -218,88 +199,62 @@ func (h *contextHost) Response() *plugin.Response {
 	return &h.ctx.Response
 }
 
-// apply makes what scripts changed about the upstream's request part of the request, as far as that is done there.
-func (h *contextHost) apply() {
-	r := h.ctx.Request
-	if h.upstream.Method != "" {
-		r.Method = h.upstream.Method
-	}
-	if body := h.upstream.Body; body != nil {
-		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(*body)), int64(len(*body))
-		r.Header["Content-Length"] = []string{strconv.Itoa(len(*body))}
-	}
-}
-
-// mergeEarly adds the headers that were set ahead of the answer.
-func (h *contextHost) mergeEarly() {
-	maps.Copy(h.ctx.Response.Header, h.early)
-}
-
-// RequestBody reads the body and puts it back. What is beyond the limit stays unread.
-func (h *contextHost) RequestBody(limit int64) ([]byte, int64, error) {
-	r := h.ctx.Request
-	if h.read {
-		return h.body, int64(len(h.body)), nil
-	}
-	if limit > 0 && r.ContentLength > limit {
-		return nil, r.ContentLength, ErrBodyTooLarge
-	}
-	source := io.Reader(r.Body)
-	if limit > 0 {
-		source = io.LimitReader(r.Body, limit+1)
-	}
-	body, err := io.ReadAll(source)
-	if err != nil {
-		return nil, 0, err
-	}
-	if limit > 0 && int64(len(body)) > limit {
-		r.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.MultiReader(bytes.NewReader(body), r.Body), r.Body}
-		return nil, int64(len(body)), ErrBodyTooLarge
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	h.body, h.read = body, true
-	return body, int64(len(body)), nil
-}
-
-// Exit hands the answer on with the headers that were set ahead of it.
-func (h *contextHost) Exit(a Answer) {
-	if a.Abort {
-		panic(http.ErrAbortHandler)
-	}
-	for name, values := range h.early {
-		if a.Header[name] == nil {
-			a.Header[name] = values
-		}
-	}
-	h.ctx.Exit(a.Answer)
+func (h *contextHost) BufferedBody() ([]byte, bool) {
+	return h.ctx.Response.Body, h.ctx.Response.Body != nil
 }
 
 func (h *contextHost) Active() (tracing.Span, bool) {
-	switch {
-	case h.phase == logging || h.ctx.Trace == nil:
+	if h.phase == logging {
 		return tracing.Span{}, false
-	case h.active != nil:
-		return *h.active, *h.active != tracing.Span{}
-	case h.phase == bodyFilter:
-		return h.ctx.Root, true
-	default:
-		return h.ctx.Span, true
 	}
+	return h.ctx.ActiveSpan()
 }
 
-func (h *contextHost) SetActive(span tracing.Span, ok bool) {
-	if !ok {
-		span = tracing.Span{}
-	}
-	h.active = &span
-	if span == h.ctx.Span {
-		h.active = nil
-	}
-}
+func (h *contextHost) SetActive(span tracing.Span, ok bool) { h.ctx.SetActiveSpan(span, ok) }
 
 func (h *contextHost) Authenticate(consumer *entity.Consumer, credential any) {
 	h.ctx.Consumer, h.ctx.Credential = consumer, credential
+}
+
+func (h *contextHost) Consumer(id string, byName bool) (*entity.Consumer, error) {
+	if h.env.Directory == nil {
+		return nil, nil //nolint:nilnil // no consumer is what a gateway without consumers has
+	}
+	return h.env.Directory.Consumer(h.ctx, id, byName)
+}
+
+func (h *contextHost) HasUpstream(name string) bool {
+	return h.env.HasUpstream != nil && h.env.HasUpstream(name)
+}
+
+func (h *contextHost) SetLogValue(key string, value json.RawMessage, mode string) {
+	h.ctx.SetLogValue(key, value, mode)
+}
+
+func (h *contextHost) LogRecord() any {
+	if h.options.Record == nil {
+		return struct{}{}
+	}
+	return h.options.Record(h.ctx)
+}
+
+// shared is plugin.Context.Shared: a value of kong.ctx.shared as text.
+func (h *contextHost) shared(name string) (string, bool) {
+	req, _ := h.state.(*request)
+	if req == nil {
+		return "", false
+	}
+	req.worker.mu.Lock()
+	defer req.worker.mu.Unlock()
+	if req.shared == nil {
+		return "", false
+	}
+	switch v := req.shared.RawGetString(name).(type) {
+	case lua.LString, lua.LNumber:
+		return toString(v)
+	case lua.LBool:
+		return v.String(), true
+	default:
+		return "", false
+	}
 }

@@ -110,12 +110,10 @@ func oneStep(t testing.TB, options Options, phase string, scripts ...string) ste
 	return step{PreName, unwrap(made)}
 }
 
-func unwrap(made any) *instance {
-	if f, ok := made.(filtering); ok {
-		return f.instance
-	}
-	return made.(*instance)
-}
+// unwrap is the instance, whatever phases its plugin has.
+func unwrap(made any) *instance { return made.(interface{ self() *instance }).self() }
+
+func (i *instance) self() *instance { return i }
 
 const plainRequest = "GET / HTTP/1.1\r\nHost: example.test\r\n\r\n"
 

@@ -13,6 +13,7 @@ import (
 
 	lua "github.com/yuin/gopher-lua"
 
+	"sidekong/proxy/plugin"
 	"sidekong/tracing"
 )
 
@@ -89,7 +90,7 @@ func httpRequestURI(L *lua.LState) int {
 		body, err = io.ReadAll(io.LimitReader(res.Body, limit+1))
 	})
 	if err == nil && int64(len(body)) > limit {
-		err = ErrBodyTooLarge
+		err = plugin.ErrBodyTooLarge
 	}
 	if err != nil {
 		failure := httpFailure(err)

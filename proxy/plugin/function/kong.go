@@ -159,11 +159,17 @@ func clientLoadConsumer(L *lua.LState, r *run) int {
 	if uuid.Validate(string(id)) != nil && !lua.LVAsBool(L.Get(2)) {
 		raise(L, 1, "cannot load a consumer with an id that is not a uuid")
 	}
-	if c := r.host.Facts().Consumer; c != nil && c.ID == string(id) {
-		return pushEntity(L, r, c)
+	var found *entity.Consumer
+	var err error
+	r.wait(func() {
+		if found, err = r.host.Consumer(string(id), false); found == nil && err == nil && lua.LVAsBool(L.Get(2)) {
+			found, err = r.host.Consumer(string(id), true)
+		}
+	})
+	if err != nil {
+		return nothing(L, err.Error())
 	}
-	L.Push(lua.LNil)
-	return 1
+	return pushEntity(L, r, found)
 }
 
 func clientAuthenticate(L *lua.LState, r *run) int {

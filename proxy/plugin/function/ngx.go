@@ -339,7 +339,7 @@ func ngxExit(L *lua.LState) int {
 			r.failed = true
 		}
 	case status == ngxConstants["ERROR"] || status == 444 || status == 499:
-		r.answer = &Answer{Abort: true}
+		r.answer = &plugin.Answer{Abort: true}
 	case r.request.says:
 		if r.request.status > 0 {
 			status = r.request.status
@@ -347,12 +347,11 @@ func ngxExit(L *lua.LState) int {
 		if status < minStatus {
 			status = http.StatusOK
 		}
-		r.answer = &Answer{
-			Answer: plugin.Answer{Status: status, Header: headers{}, Body: r.request.printed},
-			Source: plugin.FromExit, Chunked: true,
+		r.answer = &plugin.Answer{
+			Status: status, Header: headers{}, Body: r.request.printed, Source: plugin.FromExit, Chunked: true,
 		}
 	case status >= minStatus:
-		a := &Answer{Answer: plugin.Answer{Status: status, Header: headers{}}, Source: plugin.FromExit}
+		a := &plugin.Answer{Status: status, Header: headers{}, Source: plugin.FromExit}
 		r.bareAnswer(a)
 		r.answer = a
 	}
@@ -369,7 +368,7 @@ func ngxRedirect(L *lua.LState) int {
 	default:
 		raise(L, 1, "only ngx.HTTP_MOVED_TEMPORARILY, ngx.HTTP_MOVED_PERMANENTLY, ngx.HTTP_PERMANENT_REDIRECT, ngx.HTTP_SEE_OTHER, and ngx.HTTP_TEMPORARY_REDIRECT are allowed")
 	}
-	a := &Answer{Answer: plugin.Answer{Status: status, Header: headers{}}, Source: plugin.FromExit}
+	a := &plugin.Answer{Status: status, Header: headers{}, Source: plugin.FromExit}
 	r.bareAnswer(a)
 	a.Header[contentType] = []string{"text/html"}
 	a.Header["Location"] = []string{safeHeader(target)}

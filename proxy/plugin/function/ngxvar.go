@@ -10,6 +10,9 @@ import (
 	lua "github.com/yuin/gopher-lua"
 )
 
+// serverName is nginx's, which is the host of requests without one.
+const serverName = "kong"
+
 // variables are those of nginx that scripts ask for. One that has no value is nil.
 var variables = map[string]func(r *run, f *Facts) (string, bool){
 	"uri":          func(_ *run, f *Facts) (string, bool) { return f.Path, true },
@@ -31,7 +34,7 @@ var variables = map[string]func(r *run, f *Facts) (string, bool){
 	},
 	"server_port":     func(_ *run, f *Facts) (string, bool) { return strconv.Itoa(f.Port), true },
 	"server_addr":     func(_ *run, f *Facts) (string, bool) { return f.ServerAddr, f.ServerAddr != "" },
-	"server_name":     func(*run, *Facts) (string, bool) { return "kong", true },
+	"server_name":     func(*run, *Facts) (string, bool) { return serverName, true },
 	"server_protocol": func(_ *run, f *Facts) (string, bool) { return f.protocol(), true },
 	"request_method":  func(_ *run, f *Facts) (string, bool) { return f.Method, true },
 	"request": func(_ *run, f *Facts) (string, bool) {

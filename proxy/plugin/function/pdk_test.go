@@ -83,8 +83,13 @@ func readDifferences(t *testing.T) map[string]bool {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return differences(string(text))
+}
+
+// differences reads the names of vectors in the first column of a table.
+func differences(text string) map[string]bool {
 	known := map[string]bool{}
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		cells := strings.Split(line, "|")
 		if len(cells) > 3 && strings.Contains(cells[1], "-") && !strings.HasPrefix(strings.TrimSpace(cells[1]), "-") {
 			for id := range strings.SplitSeq(cells[1], ",") {
@@ -186,22 +191,7 @@ func result(want map[string]any, calls []any) map[string]any {
 }
 
 func vectorSteps(v *vector, options Options) ([]step, error) {
-	chunks := map[string]map[string][]any{}
-	add := func(plugin, phase, script string) {
-		if plugin == "" {
-			plugin = PreName
-		}
-		if chunks[plugin] == nil {
-			chunks[plugin] = map[string][]any{}
-		}
-		chunks[plugin][phase] = append(chunks[plugin][phase], script)
-	}
-	if v.Scripts == nil {
-		add("", v.Phase, v.Script)
-	}
-	for _, one := range v.Scripts {
-		add(one.Plugin, one.Phase, one.Script)
-	}
+	chunks := v.config()
 	var steps []step
 	for _, definition := range Define(options) {
 		if chunks[definition.Name] == nil {
@@ -216,12 +206,7 @@ func vectorSteps(v *vector, options Options) ([]step, error) {
 			return nil, err
 		}
 		one := step{name: definition.Name}
-		switch made := made.(type) {
-		case *instance:
-			one.instance = made
-		case filtering:
-			one.instance = made.instance
-		}
+		one.instance = unwrap(made)
 		steps = append(steps, one)
 	}
 	return steps, nil

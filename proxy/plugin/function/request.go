@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	lua "github.com/yuin/gopher-lua"
+
+	"sidekong/proxy/plugin"
 )
 
 // kong.request. Kong: kong/pdk/request.lua
@@ -211,9 +213,9 @@ func (r *run) rawBody(L *lua.LState, fileLimit lua.LValue) (body []byte, failure
 	var err error
 	r.wait(func() { body, length, err = r.host.RequestBody(limit) })
 	switch {
-	case errors.Is(err, ErrBodyTooLarge) && want > 0:
+	case errors.Is(err, plugin.ErrBodyTooLarge) && want > 0:
 		return nil, "request body file too big: " + strconv.FormatInt(length, 10) + " > " + strconv.FormatInt(want, 10)
-	case errors.Is(err, ErrBodyTooLarge):
+	case errors.Is(err, plugin.ErrBodyTooLarge):
 		return nil, errBuffer
 	case err != nil:
 		return nil, err.Error()
@@ -320,15 +322,12 @@ func (r *run) parseBody(L *lua.LState, contentType string, body []byte, failure 
 func requestCaptures(L *lua.LState, r *run) int {
 	f := r.host.Facts()
 	t, named, unnamed := L.NewTable(), L.NewTable(), L.NewTable()
-	for name, value := range f.NamedCaptures {
-		named.RawSetString(name, lua.LString(value))
-	}
-	for i, value := range f.Captures {
-		if i == 0 {
-			unnamed.RawSet(lua.LNumber(0), lua.LString(value))
-			continue
+	for name, value := range f.Captures {
+		if number, err := strconv.Atoi(name); err == nil {
+			unnamed.RawSet(lua.LNumber(number), lua.LString(value))
+		} else {
+			named.RawSetString(name, lua.LString(value))
 		}
-		unnamed.Append(lua.LString(value))
 	}
 	t.RawSetString("named", named)
 	t.RawSetString("unnamed", unnamed)

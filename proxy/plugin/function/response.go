@@ -176,7 +176,7 @@ func responseExit(L *lua.LState, r *run) int {
 	status := statusArg(L, 1, minStatus, maxStatus)
 	var body []byte
 	whole := false
-	a := Answer{Answer: plugin.Answer{Status: status, Header: headers{}}, Source: plugin.FromExit}
+	a := plugin.Answer{Status: status, Header: headers{}, Source: plugin.FromExit}
 	v := L.Get(2)
 	switch v.(type) {
 	case *lua.LNilType, lua.LString, *lua.LTable:
@@ -216,7 +216,7 @@ func responseExit(L *lua.LState, r *run) int {
 }
 
 // exitLate is an exit in the header filter phase: it changes the head, and the body where there is a new one.
-func (r *run) exitLate(a *Answer, body []byte, whole bool) {
+func (r *run) exitLate(a *plugin.Answer, body []byte, whole bool) {
 	response := r.host.Response()
 	response.Source = plugin.FromExit
 	setStatus(response, a.Status)
@@ -233,14 +233,14 @@ func (r *run) exitLate(a *Answer, body []byte, whole bool) {
 }
 
 // exit ends the script with an answer.
-func (r *run) exit(L *lua.LState, a *Answer) {
+func (r *run) exit(L *lua.LState, a *plugin.Answer) {
 	r.answer = a
 	r.stop(L, errExit)
 }
 
 // bareAnswer fills in the body of an answer without one: Kong's error page for the statuses that it has pages for,
 // else nginx's, else nothing.
-func (r *run) bareAnswer(a *Answer) {
+func (r *run) bareAnswer(a *plugin.Answer) {
 	if message, ok := pageMessages[a.Status]; ok {
 		prefer, ok := r.header("Accept")
 		if !ok {
@@ -291,7 +291,7 @@ func responseError(L *lua.LState, r *run) int {
 	names, values := exitHeaders(L, 3)
 	prefer, _ := r.header("Accept")
 	kind, template := pageFor(prefer)
-	a := Answer{Answer: plugin.Answer{Status: status, Header: headers{}}, Source: plugin.FromExit}
+	a := plugin.Answer{Status: status, Header: headers{}, Source: plugin.FromExit}
 	for _, name := range names {
 		setHeader(a.Header, name, values[name])
 	}

@@ -263,7 +263,8 @@ func serviceSetTarget(L *lua.LState, r *run) int {
 	}
 	port := integer(L, 2, "port", 0, 65535)
 	up := r.host.Upstream()
-	up.TargetHost, up.TargetPort, up.Name = string(host), port, ""
+	up.TargetHost, up.TargetPort, up.Upstream = string(host), port, ""
+	up.Host = string(host) // a Host set before is lost; one set after counts
 	return 0
 }
 
@@ -278,7 +279,7 @@ func serviceSetUpstream(L *lua.LState, r *run) int {
 		return 2
 	}
 	up := r.host.Upstream()
-	up.Name, up.TargetHost, up.TargetPort = string(name), "", 0
+	up.Upstream, up.TargetHost, up.TargetPort = string(name), "", 0
 	L.Push(lua.LTrue)
 	return 1
 }
@@ -296,7 +297,7 @@ func serviceSetTimeouts(L *lua.LState, r *run) int {
 	}
 	connect, write, read := ms(1, "connect_timeout"), ms(2, "write_timeout"), ms(3, "read_timeout")
 	up := r.host.Upstream()
-	up.Connect, up.Write, up.Read = connect, write, read
+	up.ConnectTimeout, up.WriteTimeout, up.ReadTimeout = connect, write, read
 	return 0
 }
 

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	lua "github.com/yuin/gopher-lua"
+
+	"sidekong/proxy/plugin"
 )
 
 // Bounds of a Lua thread.
@@ -149,12 +151,12 @@ type run struct {
 	thread  *lua.LState
 	ready   *ready
 	env     *lua.LTable
-	active  []*lua.LState // the threads in progress, the running one last
-	depth   int           // calls from Go into Lua within each other
-	inner   int           // of these, those of the running coroutine
-	arg     [2]lua.LValue // ngx.arg: the piece of body in hand, and whether it is the end
-	answer  *Answer       // what the script exited with
-	failed  bool          // it asked for the connection to be closed
+	active  []*lua.LState  // the threads in progress, the running one last
+	depth   int            // calls from Go into Lua within each other
+	inner   int            // of these, those of the running coroutine
+	arg     [2]lua.LValue  // ngx.arg: the piece of body in hand, and whether it is the end
+	answer  *plugin.Answer // what the script exited with
+	failed  bool           // it asked for the connection to be closed
 }
 
 // runOf is the run that a thread belongs to.

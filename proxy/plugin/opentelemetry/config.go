@@ -17,6 +17,7 @@ import (
 // config is the plugin's configuration, checked and complete. Kong: kong/plugins/opentelemetry/schema.lua
 type config struct {
 	TracesEndpoint     string            `json:"traces_endpoint"`
+	LogsEndpoint       string            `json:"logs_endpoint"`
 	Headers            map[string]string `json:"headers"`
 	ResourceAttributes map[string]string `json:"resource_attributes"`
 	Queue              struct {
@@ -44,6 +45,34 @@ type config struct {
 	SamplingRate                 *float64            `json:"sampling_rate"`
 	SamplingStrategy             string              `json:"sampling_strategy"`
 	Propagation                  *propagationOptions `json:"propagation"`
+	AccessLogs                   struct {
+		Endpoint    string            `json:"endpoint"`
+		CustomByLua map[string]string `json:"custom_attributes_by_lua"`
+	} `json:"access_logs"`
+	Metrics      metricsOptions `json:"metrics"`
+	TailSampling *tailOptions   `json:"tail_sampling"`
+}
+
+type metricsOptions struct {
+	Endpoint       string  `json:"endpoint"`
+	PushInterval   float64 `json:"push_interval"` // seconds
+	Requests       bool    `json:"enable_request_metrics"`
+	Latency        bool    `json:"enable_latency_metrics"`
+	Bandwidth      bool    `json:"enable_bandwidth_metrics"`
+	Consumer       bool    `json:"enable_consumer_attribute"`
+	UpstreamHealth bool    `json:"enable_upstream_health_metrics"`
+	AI             bool    `json:"enable_ai_metrics"`
+}
+
+type tailOptions struct {
+	DropHealthChecks bool              `json:"drop_health_checks"`
+	DropPaths        []string          `json:"drop_paths"`
+	KeepErrors       bool              `json:"keep_errors"`
+	KeepSlowerThan   *float64          `json:"keep_slower_than"` // milliseconds
+	KeepStatuses     []string          `json:"keep_statuses"`
+	KeepRoutes       []string          `json:"keep_routes"`
+	KeepConsumers    []string          `json:"keep_consumers"`
+	KeepHeaders      map[string]string `json:"keep_headers"`
 }
 
 type propagationOptions struct {
@@ -69,11 +98,12 @@ func (c *config) propagation() propagation.Config {
 	return out
 }
 
-// Kong's defaults of max_batch_size, without queue and beside other fields of it. Left at them, nobody chose a size, and
-// it does not bound a post (docs/decisions/0004-batches.md).
+// Kong's defaults of max_batch_size, without queue and beside other fields of it, and of max_entries. Left at them,
+// nobody chose a number: it bounds neither a post nor the queue (docs/decisions/0004-batches.md).
 const (
 	defaultBatchSize       = 200
 	defaultBatchSizeBeside = 1
+	defaultEntries         = 10_000
 )
 
 func (c *config) queue() queue.Settings {
@@ -99,16 +129,23 @@ func (c *config) queue() queue.Settings {
 	if settings.MaxBatchSize == defaultBatchSize || settings.MaxBatchSize == defaultBatchSizeBeside {
 		settings.MaxBatchSize = 0
 	}
+	if settings.MaxEntries == defaultEntries {
+		settings.MaxEntries = 0
+	}
 	return settings
 }
 
-// storage is where spans for a receiver are kept below root; nil: in memory only. Queues share a folder if what one
+// storage is where records for a receiver are kept below root; nil: in memory only. Queues share a folder if what one
 // leaves there may be sent by another: to the same receiver, with the same credentials.
 func (c *config) storage(client otlp.Config, root string) (*queue.Storage, error) {
 	if c.Queue.Storage != "disk" {
 		return nil, nil //nolint:nilnil // nil is none
 	}
-	identity, err := json.Marshal([]any{client.Endpoint, client.Headers})
+	parts := []any{client.Endpoint, client.Headers}
+	if client.Signal != otlp.Traces || client.Scope != "" {
+		parts = append(parts, client.Signal, client.Scope)
+	}
+	identity, err := json.Marshal(parts)
 	if err != nil {
 		return nil, fmt.Errorf("identify receiver: %w", err)
 	}

@@ -41,7 +41,7 @@ func checked(t *testing.T, text string) *config {
 // TestQueueSettings: Kong's queue settings, with the deprecated names.
 func TestQueueSettings(t *testing.T) {
 	kong := queue.Settings{
-		MaxCoalescingDelay: time.Second, MaxEntries: 10_000, MaxRetryTime: time.Minute,
+		MaxCoalescingDelay: time.Second, MaxRetryTime: time.Minute,
 		InitialRetryDelay: 10 * time.Millisecond, MaxRetryDelay: time.Minute, ConcurrencyLimit: 1,
 	}
 	with := func(change func(*queue.Settings)) queue.Settings {
@@ -56,6 +56,8 @@ func TestQueueSettings(t *testing.T) {
 		{`{}`, kong},
 		{`{"queue": {"max_batch_size": 200}}`, kong}, // the default bounds no post
 		{`{"queue": {"max_batch_size": 50}}`, with(func(s *queue.Settings) { s.MaxBatchSize = 50 })},
+		{`{"queue": {"max_entries": 10000}}`, kong}, // nor the queue
+		{`{"queue": {"max_entries": 9999}}`, with(func(s *queue.Settings) { s.MaxEntries = 9999 })},
 		{`{"queue": {"storage": "disk"}}`, kong}, // where a size was not meant there is none
 		{`{"queue": {"max_post_bytes": 100000}}`, with(func(s *queue.Settings) { s.PostBytes = 100_000 })},
 		{`{"queue": {"storage": "memory", "max_batch_size": 50}}`, with(func(s *queue.Settings) { s.MaxBatchSize = 50 })},
@@ -92,11 +94,11 @@ func TestDefaults(t *testing.T) {
 		Endpoint: "http://a.test/", Headers: map[string]string{"Authorization": "secret"},
 		ServiceName: "from-env", ResourceAttributes: map[string]string{"zone": "env", "rack": "env"},
 	}
-	own := checked(t, `{"traces_endpoint": "http://a.test/", "resource_attributes": {"zone": "own"}}`).client(defaults)
+	own := checked(t, `{"traces_endpoint": "http://a.test/", "resource_attributes": {"zone": "own"}}`).client(defaults, "http://a.test/")
 	if own.Headers["Authorization"] != "secret" || own.Resource["service.name"] != "from-env" || own.Resource["zone"] != "own" || own.Resource["rack"] != "env" {
 		t.Errorf("got headers %v, resource %v", own.Headers, own.Resource)
 	}
-	other := checked(t, `{"traces_endpoint": "http://b.test/"}`).client(defaults)
+	other := checked(t, `{"traces_endpoint": "http://b.test/"}`).client(defaults, "http://b.test/")
 	if other.Headers != nil {
 		t.Errorf("headers %v go to another endpoint", other.Headers)
 	}
@@ -110,7 +112,7 @@ func TestExportersAreShared(t *testing.T) {
 	e := NewExporters(slog.New(slog.DiscardHandler))
 	acquire := func(text string) *exporter {
 		c := checked(t, text)
-		x, err := e.acquire(c.client(Defaults{}), c.queue())
+		x, err := e.acquire(signalTraces, c.client(Defaults{}, c.TracesEndpoint), c.queue(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,7 +133,7 @@ func TestExportersAreShared(t *testing.T) {
 	c.release()
 	<-c.done
 	e.Close(t.Context())
-	if _, err := e.acquire(checked(t, `{"traces_endpoint": "http://127.0.0.1:1/"}`).client(Defaults{}), queue.Settings{}); err == nil {
+	if _, err := e.acquire(signalTraces, otlp.Config{Endpoint: "http://127.0.0.1:1/"}, queue.Settings{}, nil); err == nil {
 		t.Error("closed exporters give one")
 	}
 }
@@ -140,7 +142,7 @@ func TestExportersAreShared(t *testing.T) {
 func TestStorage(t *testing.T) {
 	storage := func(text string, defaults Defaults) *queue.Storage {
 		c := checked(t, text)
-		s, err := c.storage(c.client(defaults), "/root")
+		s, err := c.storage(c.client(defaults, c.TracesEndpoint), "/root")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -205,10 +207,10 @@ func TestExporterEndsWithItsAccount(t *testing.T) {
 	c := checked(t, `{"traces_endpoint": "`+receiver.URL()+`", "queue": {"storage": "disk"}}`)
 	settings := c.queue()
 	var err error
-	if settings.Storage, err = c.storage(c.client(Defaults{}), t.TempDir()); err != nil {
+	if settings.Storage, err = c.storage(c.client(Defaults{}, c.TracesEndpoint), t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
-	x, err := e.acquire(c.client(Defaults{}), settings)
+	x, err := e.acquire(signalTraces, c.client(Defaults{}, c.TracesEndpoint), settings, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,7 +246,7 @@ func TestCloseIsInTime(t *testing.T) {
 	e := NewExporters(slog.New(slog.DiscardHandler))
 	for _, x := range []string{"retired", "active"} {
 		c := checked(t, `{"traces_endpoint": "`+receiver.URL()+x+`"}`)
-		x, err := e.acquire(c.client(Defaults{}), c.queue())
+		x, err := e.acquire(signalTraces, c.client(Defaults{}, c.TracesEndpoint), c.queue(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

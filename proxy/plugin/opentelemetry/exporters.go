@@ -9,9 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -26,10 +29,12 @@ const retireTime = 30 * time.Second
 // storage_max_age, so that nothing goes that somebody would send.
 const keepTime = 31 * 24 * time.Hour
 
-// Exporters are the queues of all plugin instances, with the clients that empty them. Instances with equal settings
+// Exporters are the queues of all plugin instances, with the clients that empty them, one for each signal. Instances with equal settings
 // share one, also over a reload: it lives as long as anything uses it.
 type Exporters struct {
 	log     *slog.Logger
+	lines   logLines
+	dial    func(ctx context.Context, network, address string) (net.Conn, error) // nil: net.Dialer's
 	mu      sync.Mutex
 	active  map[string]*exporter   // by key
 	ending  map[*exporter]struct{} // no longer active, not yet ended
@@ -53,12 +58,34 @@ func NewExporters(log *slog.Logger) *Exporters {
 	return e
 }
 
+// ResolveWith makes exporters ask resolve for the address of a receiver that is named, instead of the system. It is
+// called before the first plugin instance is made.
+func (e *Exporters) ResolveWith(resolve func(ctx context.Context, host string, port int) (netip.AddrPort, error)) {
+	e.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		host, text, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		port, err := strconv.Atoi(text)
+		if err != nil {
+			return nil, fmt.Errorf("dial %s: %w", address, err)
+		}
+		to, err := resolve(ctx, host, port)
+		if err != nil {
+			return nil, err
+		}
+		return new(net.Dialer).DialContext(ctx, network, to.String())
+	}
+}
+
 // exporter is a queue with its client.
 type exporter struct {
 	owner    *Exporters
 	key      string
 	number   int // tells it from others with the same key
+	signal   string
 	endpoint string
+	meter    *meter // of metrics; else nil
 	users    int
 	stored   bool // its queue keeps spans on disk
 	queue    *queue.Queue
@@ -70,13 +97,22 @@ type exporter struct {
 // Stats are one exporter's counts.
 type Stats struct {
 	ID       string // tells exporters with equal endpoints apart
+	Signal   string // traces, logs, access_logs or metrics; "" for those that have ended
 	Endpoint string // scheme, host and path; no query, no user information
 	queue.Stats
 }
 
-// acquire gives the exporter of these settings and counts a user.
-func (e *Exporters) acquire(client otlp.Config, settings queue.Settings) (*exporter, error) {
-	raw, err := json.Marshal([]any{client, settings})
+// The names of what exporters export, as Stats give them.
+const (
+	signalTraces     = "traces"
+	signalLogs       = "logs"
+	signalAccessLogs = "access_logs"
+	signalMetrics    = "metrics"
+)
+
+// acquire gives the exporter of these settings and counts a user. What an exporter of metrics measures is in measure.
+func (e *Exporters) acquire(signal string, client otlp.Config, settings queue.Settings, measure *measure) (*exporter, error) {
+	raw, err := json.Marshal([]any{signal, client, settings, measure})
 	if err != nil {
 		return nil, fmt.Errorf("identify exporter: %w", err)
 	}
@@ -91,6 +127,8 @@ func (e *Exporters) acquire(client otlp.Config, settings queue.Settings) (*expor
 		x.users++
 		return x, nil
 	}
+	client.Dial = e.dial
+	settings.Records = client.Signal.Records()
 	c, err := otlp.NewClient(client)
 	if err != nil {
 		return nil, err
@@ -98,7 +136,7 @@ func (e *Exporters) acquire(client otlp.Config, settings queue.Settings) (*expor
 	ctx, cancel := context.WithCancel(context.Background())
 	e.made++
 	x := &exporter{
-		owner: e, key: key, number: e.made, endpoint: publicURL(client.Endpoint), users: 1, stored: settings.Storage != nil,
+		owner: e, key: key, number: e.made, signal: signal, endpoint: publicURL(client.Endpoint), users: 1, stored: settings.Storage != nil,
 		client: c, cancel: cancel, done: make(chan struct{}),
 	}
 	if x.stored && !e.swept {
@@ -106,12 +144,20 @@ func (e *Exporters) acquire(client otlp.Config, settings queue.Settings) (*expor
 		root := filepath.Dir(settings.Storage.Folder)
 		e.running.Go(func() { queue.Sweep(root, keepTime, e.log) })
 	}
-	x.queue = queue.New(x.endpoint, settings, c, e.log)
+	log := e.log
+	if client.Signal == otlp.Logs {
+		log = e.lines.direct(log) // trouble with sending lines is none of the lines to send
+	}
+	x.queue = queue.New(x.endpoint, settings, c, log)
 	e.active[key] = x
 	e.running.Go(func() {
 		defer close(x.done)
 		_ = x.queue.Run(ctx) // ends by Close alone
 	})
+	if measure != nil {
+		x.meter = newMeter(*measure, x.queue)
+		e.running.Go(x.meter.run)
+	}
 	return x, nil
 }
 
@@ -155,15 +201,18 @@ func (x *exporter) settle(ctx context.Context) {
 // close flushes, ends and accounts.
 func (x *exporter) close(ctx context.Context) {
 	e := x.owner
+	if x.meter != nil {
+		x.meter.stop() // it pushes what it has
+	}
 	if err := x.queue.Close(ctx); err != nil {
-		e.log.Warn("spans are lost", "endpoint", x.endpoint, "error", err)
+		e.log.Warn("telemetry is lost", "signal", x.signal, "endpoint", x.endpoint, "error", err)
 	}
 	x.cancel()
 	<-x.done
 	x.client.Close()
 	stats := x.queue.Stats()
 	account := []any{
-		"endpoint", x.endpoint, "created", stats.Created, "delivered", stats.Delivered, "rejected", stats.Rejected,
+		"signal", x.signal, "endpoint", x.endpoint, "created", stats.Created, "delivered", stats.Delivered, "rejected", stats.Rejected,
 		"dropped", stats.Dropped.Total(),
 	}
 	if x.stored {
@@ -219,15 +268,15 @@ func (e *Exporters) Stats() []Stats {
 	defer e.mu.Unlock()
 	var all []Stats
 	for _, x := range e.active {
-		all = append(all, Stats{ID: x.key[:8], Endpoint: x.endpoint, Stats: x.queue.Stats()})
+		all = append(all, Stats{ID: x.key[:8], Signal: x.signal, Endpoint: x.endpoint, Stats: x.queue.Stats()})
 	}
 	for x := range e.ending {
 		// The same settings may be active again.
 		id := fmt.Sprintf("%s-%d", x.key[:8], x.number)
-		all = append(all, Stats{ID: id, Endpoint: x.endpoint, Stats: x.queue.Stats()})
+		all = append(all, Stats{ID: id, Signal: x.signal, Endpoint: x.endpoint, Stats: x.queue.Stats()})
 	}
 	slices.SortFunc(all, func(a, b Stats) int {
-		return cmp.Or(cmp.Compare(a.Endpoint, b.Endpoint), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(cmp.Compare(a.Endpoint, b.Endpoint), cmp.Compare(a.Signal, b.Signal), cmp.Compare(a.ID, b.ID))
 	})
 	if e.retired.Created > 0 {
 		all = append(all, e.retired)

@@ -1,11 +1,13 @@
 // Package opentelemetry is Kong's opentelemetry plugin: it continues the caller's trace, decides on sampling, tells the
-// upstream, and exports the request's spans over OTLP/HTTP.
+// upstream, and exports the request's spans over OTLP/HTTP; where it is told to, also the program's log lines, a log
+// record of each request, and metrics.
 //
 // It alone knows header formats (package propagation) and the export protocol (tracing/otlp, tracing/queue).
 // Kong: kong/plugins/opentelemetry/
 package opentelemetry
 
 import (
+	"log/slog"
 	"maps"
 	"strings"
 	"sync"
@@ -38,6 +40,7 @@ type Defaults struct {
 	ResourceAttributes map[string]string
 	Timeout            time.Duration // of a post, for Implicit; 0: Kong's
 	StorageFolder      string        // of queues with storage on disk, a folder below it for each receiver
+	Storage            string        // for Implicit: disk or memory; "" is memory
 	Disabled           bool          // export nothing
 }
 
@@ -47,8 +50,15 @@ func Define(exporters *Exporters, defaults Defaults) *plugin.Definition {
 		Name:     Name,
 		Priority: priority,
 		Config:   Config(),
-		New: func(p *entity.Plugin, _ plugin.Env) (plugin.Instance, error) {
-			return newInstance(p, exporters, defaults)
+		New: func(p *entity.Plugin, env plugin.Env) (plugin.Instance, error) {
+			o, err := newInstance(p, exporters, defaults, env)
+			if err != nil {
+				return nil, err
+			}
+			if o.access == nil && o.metrics == nil {
+				return sizeBlind{o}, nil
+			}
+			return o, nil
 		},
 	}
 }
@@ -72,6 +82,9 @@ func Implicit(endpoint string, defaults Defaults) *entity.Plugin {
 	if endpoint != "" {
 		config["traces_endpoint"] = endpoint
 	}
+	if defaults.Storage != "" {
+		config["queue"].(entity.Object)["storage"] = defaults.Storage
+	}
 	if ms := float64(defaults.Timeout.Milliseconds()); ms > 0 {
 		config["send_timeout"], config["read_timeout"] = ms, ms
 	}
@@ -90,16 +103,34 @@ type instance struct {
 	sampler       tracing.Sampler
 	ownRate       bool // sampler is the instance's own, not the global one
 	strategy      tracing.Strategy
+	tail          *tail // nil: no rules
 	traceIDHeader string
-	exporter      *exporter // nil: nothing is exported
+	resources     *resources // nil: all requests have the same
+	global        bool       // for whatever route, service and consumer
+	exporters     *Exporters
+
+	// Each is nil where there is no endpoint for it.
+	exporter *exporter // of spans
+	logs     *exporter
+	access   *accessLog
+	metrics  *exporter
 }
 
-func newInstance(p *entity.Plugin, exporters *Exporters, defaults Defaults) (*instance, error) {
+// sizeBlind is an instance that uses no sizes.
+type sizeBlind struct{ *instance }
+
+// SizeBlind is plugin.SizeBlind.
+func (sizeBlind) SizeBlind() {}
+
+func newInstance(p *entity.Plugin, exporters *Exporters, defaults Defaults, env plugin.Env) (o *instance, err error) {
 	c, err := decode(p.Config)
 	if err != nil {
 		return nil, err
 	}
-	o := &instance{traceIDHeader: c.HTTPResponseHeaderForTraceID}
+	o = &instance{
+		traceIDHeader: c.HTTPResponseHeaderForTraceID, exporters: exporters,
+		global: p.Route == nil && p.Service == nil && p.Consumer == nil,
+	}
 	if o.propagator, err = propagation.New(c.propagation()); err != nil {
 		return nil, err
 	}
@@ -111,21 +142,72 @@ func newInstance(p *entity.Plugin, exporters *Exporters, defaults Defaults) (*in
 			return nil, err
 		}
 	}
-	if c.TracesEndpoint == "" || defaults.Disabled {
-		return o, nil
-	}
-	client, settings := c.client(defaults), c.queue()
-	if settings.Storage, err = c.storage(client, defaults.StorageFolder); err != nil {
+	if o.tail, err = newTail(c.TailSampling); err != nil {
 		return nil, err
 	}
-	o.exporter, err = exporters.acquire(client, settings)
-	return o, err
+	if defaults.Disabled {
+		return o, nil
+	}
+	if err := o.export(c, defaults, env); err != nil {
+		_ = o.Close()
+		return nil, err
+	}
+	return o, nil
 }
 
-// client says how to reach the receiver.
-func (c *config) client(defaults Defaults) otlp.Config {
+// export takes an exporter for each endpoint.
+func (o *instance) export(c *config, defaults Defaults, env plugin.Env) (err error) {
+	log := env.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	mask := newMask(env.RedactedQuery)
+	c.ResourceAttributes, o.resources = newResources(c.ResourceAttributes, mask, log)
+	take := func(signal string, kind otlp.Signal, endpoint, scope string, measure *measure) (*exporter, error) {
+		client, settings := c.client(defaults, endpoint), c.queue()
+		client.Signal, client.Scope = kind, scope
+		if settings.Storage, err = c.storage(client, defaults.StorageFolder); err != nil {
+			return nil, err
+		}
+		return o.exporters.acquire(signal, client, settings, measure)
+	}
+	if c.TracesEndpoint != "" {
+		if o.exporter, err = take(signalTraces, otlp.Traces, c.TracesEndpoint, "", nil); err != nil {
+			return err
+		}
+	}
+	if c.LogsEndpoint != "" {
+		if o.logs, err = take(signalLogs, otlp.Logs, c.LogsEndpoint, "", nil); err != nil {
+			return err
+		}
+		o.exporters.lines.add(o.logs, o.global)
+	}
+	if c.AccessLogs.Endpoint != "" {
+		to, err := take(signalAccessLogs, otlp.Logs, c.AccessLogs.Endpoint, accessScope, nil)
+		if err != nil {
+			return err
+		}
+		o.access = &accessLog{to: to, mask: mask}
+		if len(c.AccessLogs.CustomByLua) > 0 {
+			log.Warn("access_logs.custom_attributes_by_lua is not supported: access logs have their usual attributes alone")
+		}
+	}
+	if m := c.Metrics; m.Endpoint != "" {
+		what := &measure{Interval: seconds(m.PushInterval), Requests: m.Requests, Latency: m.Latency, Bandwidth: m.Bandwidth, Consumer: m.Consumer}
+		if o.metrics, err = take(signalMetrics, otlp.Metrics, m.Endpoint, "", what); err != nil {
+			return err
+		}
+		if m.UpstreamHealth || m.AI {
+			log.Warn("metrics.enable_upstream_health_metrics and enable_ai_metrics have no effect: /metrics tells the health of upstreams")
+		}
+	}
+	return nil
+}
+
+// client says how to reach the receiver of an endpoint.
+func (c *config) client(defaults Defaults, endpoint string) otlp.Config {
 	headers := c.Headers
-	if headers == nil && (defaults.Endpoint == "" || defaults.Endpoint == c.TracesEndpoint) {
+	if headers == nil && (defaults.Endpoint == "" || defaults.Endpoint == endpoint) {
 		headers = defaults.Headers
 	}
 	// What Kong says by default, then the environment, then the instance's own.
@@ -135,7 +217,7 @@ func (c *config) client(defaults Defaults) otlp.Config {
 	}
 	maps.Copy(resource, c.ResourceAttributes)
 	return otlp.Config{
-		Endpoint:       c.TracesEndpoint,
+		Endpoint:       endpoint,
 		Headers:        headers,
 		Compression:    defaults.Compression,
 		ConnectTimeout: milliseconds(c.ConnectTimeout),
@@ -148,10 +230,18 @@ func (c *config) client(defaults Defaults) otlp.Config {
 	}
 }
 
-// Close lets go of the exporter.
+// Close lets go of the exporters.
 func (o *instance) Close() error {
-	if o.exporter != nil {
-		o.exporter.release()
+	if o.logs != nil {
+		o.exporters.lines.remove(o.logs, o.global)
+	}
+	for _, x := range []*exporter{o.exporter, o.logs, o.metrics} {
+		if x != nil {
+			x.release()
+		}
+	}
+	if o.access != nil {
+		o.access.to.release()
 	}
 	return nil
 }
@@ -161,6 +251,15 @@ type state struct {
 	in      propagation.Context
 	id      tracing.TraceID
 	sampled bool
+	claimed bool // the request's log lines
+}
+
+// flags are the W3C trace flags that go upstream.
+func (s *state) flags() uint8 {
+	if s.sampled {
+		return s.in.Flags | 1
+	}
+	return s.in.Flags
 }
 
 var states = sync.Pool{New: func() any { return new(state) }}
@@ -192,12 +291,32 @@ func (o *instance) settle(ctx *plugin.Context) *state {
 		}
 		s.sampled = o.strategy.Decide(s.in.Sampled, sampler, s.id)
 		ctx.Trace.Adopt(tracing.Adoption{
-			TraceID: s.id, Parent: s.in.Parent(), State: strings.Join(s.in.TraceState, ","), Flags: s.in.Flags, Sampled: s.sampled,
+			TraceID: s.id, Parent: s.in.Parent(), State: strings.Join(s.in.TraceState, ","), Flags: s.in.Flags,
+			Sampled: s.sampled, Record: o.tail != nil && o.exporter != nil,
 		})
 		linkTo(ctx.Trace, &stranger)
+		if ctx.Notes != nil {
+			ctx.Notes.Sampling = because(s.in.Sampled, o.strategy, sampler, s.sampled)
+		}
+	}
+	if ctx.Notes != nil {
+		ctx.Notes.TraceIn = propagation.Fields(ctx.Request.Header)
+	}
+	if o.exporters.lines.active.Load() > 0 {
+		o.claimLines(ctx, s)
 	}
 	ctx.SetState(s)
 	return s
+}
+
+// claimLines says what becomes of the request's log lines.
+func (o *instance) claimLines(ctx *plugin.Context, s *state) {
+	c := &claim{to: o.logs}
+	if o.logs != nil {
+		c.trace, c.span, c.flags, c.resource = s.id, ctx.Root.ID(), s.flags(), o.resources.of(ctx)
+	}
+	o.exporters.lines.claim(ctx.RequestID, c)
+	s.claimed = true
 }
 
 // linkTo links the trace to the caller's span, where there is one, instead of continuing its trace.
@@ -241,6 +360,18 @@ func (o *instance) inject(ctx *plugin.Context, s *state) {
 	o.propagator.Inject(ctx.Request.Header, &s.in, propagation.Outgoing{
 		TraceID: s.id, SpanID: ctx.Outbound, ParentID: parent, Sampled: s.sampled,
 	})
+	if ctx.Notes != nil {
+		ctx.Notes.TraceOut = propagation.Fields(ctx.Request.Header)
+	}
+}
+
+// TraceIDs is plugin.TraceNamer.
+func (o *instance) TraceIDs(ctx *plugin.Context) map[string]string {
+	s, ok := ctx.State().(*state)
+	if !ok || ctx.Trace == nil {
+		return nil
+	}
+	return o.propagator.LogTraceID(&s.in, s.id)
 }
 
 // FilterHeader tells the client the trace id, if it is to be told.
@@ -259,13 +390,45 @@ func (o *instance) Report(report *tracing.Trace) {
 	}
 }
 
-// Log hands the spans to the exporter.
+// Log hands spans, log record and measurements of a complete request to the exporters.
 func (o *instance) Log(ctx *plugin.Context) {
 	s := o.settle(ctx)
-	if o.exporter != nil && ctx.Trace.Recording() {
-		o.exporter.queue.Append(otlp.Frames{Trace: ctx.Trace})
+	var resource []byte
+	if o.resources != nil {
+		resource = o.resources.of(ctx)
+	}
+	if o.exporter != nil && o.keeps(ctx) {
+		o.exporter.queue.Append(otlp.Frames{Trace: ctx.Trace, Resource: resource})
+	}
+	if o.access != nil {
+		o.access.log(ctx, s.id, s.sampled, resource)
+	}
+	if o.metrics != nil {
+		o.metrics.meter.record(ctx)
+	}
+	if s.claimed {
+		o.exporters.lines.release(ctx.RequestID)
 	}
 	ctx.SetState(nil)
 	*s = state{}
 	states.Put(s)
+}
+
+// keeps decides whether the spans of a complete request are exported.
+func (o *instance) keeps(ctx *plugin.Context) bool {
+	if !ctx.Trace.Recording() {
+		return false
+	}
+	if o.tail == nil {
+		return true
+	}
+	keep, reason := o.tail.decide(ctx)
+	if keep {
+		ctx.Root.SetString(attrReason, reason)
+	}
+	if ctx.Notes != nil {
+		ctx.Notes.Sampling += tailNote(keep, reason)
+		ctx.Notes.Dropped = !keep
+	}
+	return keep
 }

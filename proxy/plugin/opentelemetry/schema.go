@@ -14,13 +14,9 @@ var (
 )
 
 // Config is the plugin's configuration record: that of Kong 3.9, with the format instana of 3.10, with
-// sampling_strategy of Kong 3.11 and with fields of ours in queue; these appear in the output only if they were given. Kong: kong/plugins/opentelemetry/schema.lua
+// sampling_strategy of 3.11, metrics of 3.13 and access_logs of 3.14, and with tail_sampling and fields in queue of ours;
+// what 3.9 has not appears in the output only if it was given. Kong: kong/plugins/opentelemetry/schema.lua
 func Config() *entity.Record {
-	endpoint := func(name string) entity.Field {
-		field := entity.URL(name)
-		field.Referenceable = true
-		return field
-	}
 	return &entity.Record{
 		Fields: []entity.Field{
 			endpoint("traces_endpoint"),
@@ -51,14 +47,72 @@ func Config() *entity.Record {
 				OneOf: entity.Strings("parent_drop_probability_fallback", "parent_probability_fallback"),
 			},
 			propagationRecord(),
+			metricsRecord(),
+			accessLogsRecord(),
+			tailSamplingRecord(),
 		},
-		Checks: []entity.Check{entity.AtLeastOneOf("traces_endpoint", "logs_endpoint")},
+		Checks: []entity.Check{entity.AtLeastOneOf("traces_endpoint", "logs_endpoint").Or("metrics.endpoint", "access_logs.endpoint")},
 		Shorthands: []entity.Shorthand{{
 			Field:      endpoint("endpoint"),
 			Deprecated: true,
 			Expand:     func(value any) entity.Object { return entity.Object{"traces_endpoint": value} },
 		}},
 	}
+}
+
+func endpoint(name string) entity.Field {
+	field := entity.URL(name)
+	field.Referenceable = true
+	return field
+}
+
+// metricsRecord is Kong's from 3.13 on.
+func metricsRecord() entity.Field {
+	return entity.Field{Name: "metrics", Type: entity.RecordType, Auto: true, Record: &entity.Record{Fields: []entity.Field{
+		endpoint("endpoint"),
+		{Name: "push_interval", Type: entity.Number, Default: 60, Between: &entity.Range{Min: 0.1, Max: 24 * 3600}},
+		entity.Flag("enable_request_metrics", false),
+		entity.Flag("enable_latency_metrics", false),
+		entity.Flag("enable_bandwidth_metrics", false),
+		entity.Flag("enable_consumer_attribute", false),
+		entity.Flag("enable_upstream_health_metrics", false),
+		entity.Flag("enable_ai_metrics", false),
+	}}}
+}
+
+// accessLogsRecord is Kong's from 3.14 on.
+func accessLogsRecord() entity.Field {
+	return entity.Field{Name: "access_logs", Type: entity.RecordType, Auto: true, Record: &entity.Record{Fields: []entity.Field{
+		endpoint("endpoint"),
+		entity.LuaCode("custom_attributes_by_lua"),
+	}}}
+}
+
+// tailSamplingRecord is ours: see tail.
+func tailSamplingRecord() entity.Field {
+	names := func(name string) entity.Field {
+		return entity.Field{Name: name, Type: entity.Set, Elements: &entity.Field{Type: entity.String}}
+	}
+	statuses := names("keep_statuses")
+	statuses.Elements.Check = entity.Text(func(text string) string {
+		if _, err := parseStatuses(text); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	return entity.Field{Name: "tail_sampling", Type: entity.RecordType, Auto: true, Record: &entity.Record{Fields: []entity.Field{
+		entity.Flag("drop_health_checks", false),
+		names("drop_paths"),
+		entity.Flag("keep_errors", false),
+		{Name: "keep_slower_than", Type: entity.Number, Between: &entity.Range{Min: 0, Max: 24 * 3600 * 1000}},
+		statuses,
+		names("keep_routes"),
+		names("keep_consumers"),
+		{
+			Name: "keep_headers", Type: entity.Map, Keys: headerName(),
+			Values: &entity.Field{Type: entity.String},
+		},
+	}}}
 }
 
 // queueField is Kong's, and what our queues can do besides (docs/decisions/0008-durable-queue.md).

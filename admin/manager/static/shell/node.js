@@ -1,0 +1,13 @@
+import { get } from "../api/client.js";
+
+/** @type {Promise<import("../api/model.js").Node> | null} */
+let asked = null;
+
+/** What the sidecar says of itself; asked once. */
+export function nodeInfo() {
+  asked ??= /** @type {Promise<import("../api/model.js").Node>} */ (get("/api/node")).catch((error) => {
+    asked = null;
+    throw error;
+  });
+  return asked;
+}

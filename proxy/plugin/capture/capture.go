@@ -1,0 +1,334 @@
+// Package capture is the sidekong-capture plugin: it records a request and its answer, headers and bodies included, as
+// attributes of the request's root span, so that a collector can tell what an API takes and gives.
+//
+// Bodies are noted as they pass, up to a bound, and never held back. What is secret is masked before it reaches a span;
+// see redactor. Kong has no such plugin: its users write Lua functions to the same end, and the attributes are theirs.
+package capture
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"sidekong/configs/entity"
+	"sidekong/proxy/plugin"
+	"sidekong/tracing"
+)
+
+// Name is the plugin's name in a configuration.
+const Name = "sidekong-capture"
+
+// priority is above all others: what is recorded is the request as the client sent it, also where another plugin changes
+// or refuses it, and the answer's body as it came. In the log phase the spans must not have been exported yet.
+const priority = 1_000_001
+
+// keyAuth is Kong's plugin whose configuration names where keys stand.
+const keyAuth = "key-auth"
+
+// Define makes the plugin's definition.
+func Define() *plugin.Definition {
+	return &plugin.Definition{Name: Name, Priority: priority, Config: Config(), New: newCapture}
+}
+
+// capture is one configured instance.
+type capture struct {
+	options
+	redactor redactor
+	budget   budget
+	least    time.Duration // negative: none
+	records  sync.Pool
+}
+
+func newCapture(p *entity.Plugin, env plugin.Env) (plugin.Instance, error) {
+	o, err := decodeOptions(p.Config)
+	if err != nil {
+		return nil, err
+	}
+	c := &capture{options: *o, budget: budget{limit: o.MaxMemoryBytes}, least: -1}
+	if o.MinDuration != nil {
+		c.least = time.Duration(*o.MinDuration * float64(time.Millisecond))
+	}
+	c.redactor = redactor{
+		off: !o.Redact, mask: o.Mask, cards: o.MaskCardNumbers,
+		names: newNames(append(keyNames(env.Plugins), o.MaskedNames...), o.UnmaskedNames),
+	}
+	for _, path := range o.MaskedPaths {
+		c.redactor.paths = append(c.redactor.paths, parsePath(path))
+	}
+	c.records.New = func() any { return new(record) }
+	return c, nil
+}
+
+// keyNames are what the key-auth plugins of a configuration call their keys.
+func keyNames(plugins []*entity.Plugin) (names []string) {
+	for _, p := range plugins {
+		if p.Name != keyAuth {
+			continue
+		}
+		list, _ := p.Config["key_names"].([]any)
+		for _, name := range list {
+			if text, ok := name.(string); ok {
+				names = append(names, text)
+			}
+		}
+	}
+	return names
+}
+
+// record is what is noted of one request.
+type record struct {
+	off                bool // the request is not recorded
+	headers            []field
+	scratch            []field // for the answer's
+	requestType        string
+	requestCoding      string
+	responseType       string
+	responseCoding     string
+	tee                *tee // nil: the request's body is not noted
+	declared           int64
+	request, response  sink
+	requestBody, reply bool // there is one to tell of
+}
+
+// begin notes the request's head, in the first phase that runs.
+func (c *capture) begin(ctx *plugin.Context) *record {
+	if r, ok := ctx.State().(*record); ok {
+		return r
+	}
+	r := c.records.Get().(*record)
+	ctx.SetState(r)
+	if r.off = !ctx.Root.Recording() || c.SampleRate < 1 && rand.Float64() >= c.SampleRate; r.off {
+		return r
+	}
+	if c.RequestHeaders {
+		r.headers = append(r.headers, field{name: "Host", value: ctx.Request.Host})
+		r.headers = takeFields(r.headers, ctx.Request.Header)
+	}
+	return r
+}
+
+// Access wraps the request's body.
+func (c *capture) Access(ctx *plugin.Context) error {
+	r := c.begin(ctx)
+	request := ctx.Request
+	if r.off || !c.RequestBody || request.Body == nil || request.ContentLength == 0 {
+		return nil
+	}
+	r.requestType, r.requestCoding = first(request.Header["Content-Type"]), strings.Join(request.Header["Content-Encoding"], ",")
+	r.request = c.sink(r.requestType)
+	r.declared = request.ContentLength
+	r.tee = &tee{ReadCloser: request.Body, to: &r.request}
+	request.Body = r.tee
+	return nil
+}
+
+// sink makes one for a body of a content type.
+func (c *capture) sink(contentType string) sink {
+	s := sink{budget: &c.budget, digest: c.BodyDigest}
+	if c.keeps(contentType) {
+		s.limit = c.MaxBodyBytes
+	}
+	return s
+}
+
+// keeps reports whether bodies of a content type are kept. One without a type is, if it turns out to be text.
+func (c *capture) keeps(contentType string) bool {
+	media := mediaType(contentType)
+	if media == "" {
+		return true
+	}
+	for _, pattern := range c.ContentTypes {
+		if head, tail, found := strings.Cut(pattern, "*"); pattern == media ||
+			found && len(media) >= len(head)+len(tail) && strings.HasPrefix(media, head) && strings.HasSuffix(media, tail) {
+			return true
+		}
+	}
+	return false
+}
+
+// FilterHeader notes what the answer's body is.
+func (c *capture) FilterHeader(ctx *plugin.Context) error {
+	r := c.begin(ctx)
+	if r.off || !c.ResponseBody {
+		return nil
+	}
+	header := ctx.Response.Header
+	r.responseType, r.responseCoding = first(header["Content-Type"]), strings.Join(header["Content-Encoding"], ",")
+	r.response = c.sink(r.responseType)
+	return nil
+}
+
+// FilterBody notes a piece of the answer's body and lets it pass.
+func (c *capture) FilterBody(ctx *plugin.Context, chunk []byte, eof bool) ([]byte, error) {
+	if r, ok := ctx.State().(*record); ok && !r.off && c.ResponseBody {
+		r.response.note(chunk)
+		r.response.whole = eof
+	}
+	return chunk, nil
+}
+
+// Log sets the attributes.
+func (c *capture) Log(ctx *plugin.Context) {
+	r, ok := ctx.State().(*record)
+	if !ok {
+		return
+	}
+	ctx.SetState(nil)
+	if r.tee != nil {
+		r.tee.end()
+		r.request.whole = r.request.whole || r.request.size == r.declared
+	}
+	if !r.off && ctx.Root.Recording() && c.wants(ctx) {
+		c.describe(ctx, r)
+	}
+	r.request.release()
+	r.response.release()
+	clear(r.headers)
+	clear(r.scratch)
+	*r = record{headers: r.headers[:0], scratch: r.scratch[:0]}
+	c.records.Put(r)
+}
+
+// wants decides on a complete request.
+func (c *capture) wants(ctx *plugin.Context) bool {
+	if !c.OnlyErrors && c.least < 0 {
+		return true
+	}
+	if c.OnlyErrors && (ctx.Response.Status >= 400 || ctx.Response.Status == 0 || ctx.Summary.Fault != nil) {
+		return true
+	}
+	return c.least >= 0 && time.Since(ctx.Arrived) >= c.least
+}
+
+// maskedKey is the attribute that lists what was masked, as a JSON array.
+const maskedKey = "sidekong.capture.masked"
+
+// describe sets the attributes of the root span.
+func (c *capture) describe(ctx *plugin.Context, r *record) {
+	var found marks
+	masking := func(part string) *masking { return &masking{redactor: &c.redactor, marks: &found, part: part} }
+	set := func(key, value string) { ctx.Root.Replace(key, tracing.StringValue(value)) }
+	if c.PeerAddress {
+		set("net.sock.peer.addr", ctx.Peer.String())
+	}
+	if c.Target {
+		set("http.target", masking("request.target").target(ctx.ForwardedURI))
+	}
+	if c.RequestHeaders {
+		set("http.request.headers", string(masking("request.headers").headers(nil, r.headers)))
+	}
+	if r.tee != nil {
+		c.describeBody(ctx.Root, "http.request.body", &r.request, r.requestType, r.requestCoding, masking("request.body"))
+	}
+	if c.ResponseHeaders && ctx.Response.Header != nil {
+		r.scratch = takeFields(r.scratch, ctx.Response.Header)
+		set("http.response.headers", string(masking("response.headers").headers(nil, r.scratch)))
+	}
+	if c.ResponseBody {
+		c.describeBody(ctx.Root, "http.response.body", &r.response, r.responseType, r.responseCoding, masking("response.body"))
+	}
+	if len(found.places) == 0 {
+		return
+	}
+	if found.more {
+		found.places = append(found.places, "…")
+	}
+	list := []byte{'['}
+	for i, place := range found.places {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = appendQuoted(list, place)
+	}
+	set(maskedKey, string(append(list, ']')))
+}
+
+// describeBody sets the attributes of a body, if there was one.
+func (c *capture) describeBody(root tracing.Span, key string, s *sink, contentType, coding string, m *masking) {
+	if s.size == 0 {
+		return
+	}
+	root.Replace(key, tracing.StringValue(c.show(s, contentType, coding, m)))
+	root.Replace(key+".size", tracing.IntValue(s.size))
+	if s.digest && s.whole {
+		root.Replace(key+".sha256", tracing.StringValue(s.sha256()))
+	}
+}
+
+// truncated ends the text of a body that is longer than what is shown of it.
+const truncated = "…truncated"
+
+// show gives a body as it may be recorded, or a note in its place.
+func (c *capture) show(s *sink, contentType, coding string, m *masking) string {
+	media := mediaType(contentType)
+	note := func(what string) string {
+		return fmt.Sprintf("[%s, %d bytes]", strings.TrimSpace(what+" "+strings.ToValidUTF8(media, "?")), s.size)
+	}
+	switch {
+	case !c.keeps(contentType):
+		return note("not captured:")
+	case s.refused:
+		return note("not captured for want of memory:")
+	case s.limit == 0:
+		return truncated
+	}
+	body := s.kept
+	m.cut = s.size > int64(len(body)) || !s.whole
+	if coding != "" {
+		decoded, cut, err := decode(nil, body, coding, s.limit)
+		if err != nil {
+			return note("undecodable:")
+		}
+		body, m.cut = decoded, m.cut || cut
+	}
+	if !isText(body, m.cut) {
+		return note("binary:")
+	}
+	body = wholeRunes(body)
+	out := m.text(make([]byte, 0, len(body)+len(body)/8+64), body, contentType)
+	if len(out) > s.limit { // masks may be longer than what they hide
+		out, m.cut = wholeRunes(out[:s.limit]), true
+	}
+	if m.cut {
+		out = append(out, truncated...)
+	}
+	return string(out)
+}
+
+// mediaType is a content type without its parameters, in lower case.
+func mediaType(contentType string) string {
+	media, _, _ := strings.Cut(contentType, ";")
+	return strings.ToLower(strings.TrimSpace(media))
+}
+
+// isText reports whether a body is text in UTF-8.
+func isText(body []byte, cut bool) bool {
+	if cut {
+		body = wholeRunes(body)
+	}
+	return utf8.Valid(body) && bytes.IndexByte(body, 0) < 0
+}
+
+// wholeRunes leaves out the beginning of a character at the end of text.
+func wholeRunes(text []byte) []byte {
+	for i := 1; i <= min(utf8.UTFMax, len(text)); i++ {
+		if c := text[len(text)-i]; utf8.RuneStart(c) {
+			if !utf8.FullRune(text[len(text)-i:]) {
+				return text[:len(text)-i]
+			}
+			break
+		}
+	}
+	return text
+}
+
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}

@@ -1,0 +1,197 @@
+package capture
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// masker masks with the default names, the key name X-My-Key and two paths.
+func masker(found *marks, cut bool) *masking {
+	return &masking{
+		redactor: &redactor{
+			mask: "MASK", cards: true, names: newNames([]string{"X-My-Key"}, []string{"secretary"}),
+			paths: [][]string{{"user", "born"}, {"list", "*", "id"}, {"0", "x"}},
+		},
+		marks: found, part: "body", cut: cut,
+	}
+}
+
+func TestText(t *testing.T) {
+	const (
+		asJSON, asForm, asText, asXML, asHTML = "application/json", "application/x-www-form-urlencoded", "text/plain", "text/xml", "text/html"
+		card                                  = "4111111111111111"
+	)
+	for _, c := range []struct {
+		name, as, in, want string
+		cut                bool
+		marks              string
+	}{
+		{name: "nothing secret", as: asJSON, in: ` {"a": [1, -2.5e3, true, null, "b\n"], "é": {}} `, want: ` {"a": [1, -2.5e3, true, null, "b\n"], "é": {}} `},
+		{name: "by name", as: asJSON, in: `{"a":1,"password":"x","b":2}`, want: `{"a":1,"password":"MASK","b":2}`, marks: "body.password"},
+		{name: "names in other spellings", as: asJSON, in: `{"newPassword":1,"access-token":true,"X_MY_KEY":[1],"clientSecret":{"a":1}}`, want: `{"newPassword":"MASK","access-token":"MASK","X_MY_KEY":"MASK","clientSecret":"MASK"}`, marks: "body.newpassword body.access-token body.x_my_key body.clientsecret"},
+		{name: "short names are whole words", as: asJSON, in: `{"shipping":1,"pin":1,"author":2,"userPin":2,"x-cvv-2":3}`, want: `{"shipping":1,"pin":"MASK","author":2,"userPin":"MASK","x-cvv-2":"MASK"}`, marks: "body.pin body.userpin body.x-cvv-2"},
+		{name: "harmless names", as: asJSON, in: `{"max_tokens":1,"secretary":"Ann","token_type":"x"}`, want: `{"max_tokens":1,"secretary":"Ann","token_type":"x"}`},
+		{name: "escaped name", as: asJSON, in: `{"pass\u0077ord":"x"}`, want: `{"pass\u0077ord":"MASK"}`, marks: "body.password"},
+		{name: "null tells nothing", as: asJSON, in: `{"password":null}`, want: `{"password":null}`},
+		{name: "objects and arrays whole", as: asJSON, in: `{"token":{"a":["}",{"b":"]"}]},"c":3}`, want: `{"token":"MASK","c":3}`, marks: "body.token"},
+		{name: "any depth", as: asJSON, in: `[[{"a":[{"secret":"x"}]}]]`, want: `[[{"a":[{"secret":"MASK"}]}]]`, marks: "body.secret"},
+		{name: "by path", as: asJSON, in: `{"user":{"born":"x","x":{"born":1}},"list":[{"id":1},{"id":2}],"id":3}`, want: `{"user":{"born":"MASK","x":{"born":1}},"list":[{"id":"MASK"},{"id":"MASK"}],"id":3}`, marks: "body.born body.id"},
+		{name: "by path of an index", as: asJSON, in: `[{"x":1},{"x":2}]`, want: `[{"x":"MASK"},{"x":2}]`, marks: "body.x"},
+		{name: "lines of JSON", as: "application/x-ndjson", in: "{\"pwd\":1}\n{\"pwd\":2}\n", want: "{\"pwd\":\"MASK\"}\n{\"pwd\":\"MASK\"}\n", marks: "body.pwd"},
+		{name: "cut in a secret", as: asJSON, in: `{"a":1,"password":"xy`, cut: true, want: `{"a":1,"password":"MASK"`, marks: "body.password"},
+		{name: "cut in a secret object", as: asJSON, in: `{"a":1,"secret":{"b":"xy`, cut: true, want: `{"a":1,"secret":"MASK"`, marks: "body.secret"},
+		{name: "cut before a secret", as: asJSON, in: `{"a":1,"password":`, cut: true, want: `{"a":1,"password":`},
+		{name: "cut behind an escape", as: asJSON, in: `{"password":"x\`, cut: true, want: `{"password":"MASK"`, marks: "body.password"},
+		{name: "cut in an escape", as: asJSON, in: `{"a":"x\u00`, cut: true, want: `{"a":"x\u00`},
+		{name: "no JSON", as: asJSON, in: `{"a":1, password: "x"}`, want: `{"a":1, MASK`, marks: "body.malformed"},
+		{name: "no JSON at all", as: asJSON, in: `password`, want: `MASK`, marks: "body.malformed"},
+		{name: "too deep", as: asJSON, in: strings.Repeat("[", 300), want: strings.Repeat("[", 256) + "MASK", marks: "body.malformed"},
+		{name: "JSON in a string", as: asJSON, in: `{"body":"{\"password\":\"x\",\"b\":1}"}`, want: `{"body":"{\"password\":\"MASK\",\"b\":1}"}`, marks: "body.password"},
+		{name: "a query in a string", as: asJSON, in: `{"url":"https://a.test/?token=x&b=1"}`, want: `{"url":"https://a.test/?token=MASK&b=1"}`, marks: "body.token"},
+		{name: "GraphQL in a string", as: asJSON, in: `{"query":"{ login(password: \"x\") { id } }"}`, want: `{"query":"{ login(password:MASK"}`, marks: "body.password"},
+		{name: "card number", as: asJSON, in: `{"a":` + card + `,"b":"` + card + `","c":"4111 1111-1111 1111.","d":"4111111111111112"}`, want: `{"a":"MASK","b":"MASK","c":"MASK.","d":"4111111111111112"}`, marks: "body.card"},
+		{name: "card number in escapes", as: asJSON, in: `{"a":"\u0034111111111111111"}`, want: `{"a":"MASK"}`, marks: "body.card"},
+		{name: "not a card number", as: asJSON, in: `{"at":1700000000000000003,"id":"a4111111111111111","f":1.5}`, want: `{"at":1700000000000000003,"id":"a4111111111111111","f":1.5}`},
+		{name: "card number that is cut", as: asText, in: "pay 4111 1111 11", cut: true, want: "pay MASK", marks: "body.card"},
+		{name: "card among digits", as: asText, in: "9 8 4111 1111 1111 1111 8 x", want: "9 8 MASK 8 x", marks: "body.card"},
+		{name: "token by its look", as: asText, in: "got eyJhbGciOi.eyJzdWIiOi.c2ln, and Bearer abcdef123 of Basic YWxhZGRpbg==", want: "got MASK, and Bearer MASK of Basic MASK", marks: "body.credential"},
+		{name: "password in a URL", as: asText, in: "to https://u:p@a.test/x", want: "to https://MASK@a.test/x", marks: "body.userinfo"},
+
+		{name: "form", as: asForm, in: "a=1&password=x%20y&user%5Btoken%5D=z&b=", want: "a=1&password=MASK&user%5Btoken%5D=MASK&b=", marks: "body.password body.user[token]"},
+		{name: "form with JSON", as: asForm, in: "payload=%7B%22pin%22%3A1%7D&a=b%20c", want: "payload=%7B%22pin%22%3A%22MASK%22%7D&a=b%20c", marks: "body.pin"},
+		{name: "card in a form", as: asForm, in: "n=4111%201111%201111%201111", want: "n=MASK", marks: "body.card"},
+		{name: "JSON that is called a form", as: asForm, in: `{"password":"x"}`, want: `{"password":"MASK"}`, marks: "body.password"},
+		{name: "form that is cut", as: asForm, in: "a=1&pass=xy", cut: true, want: "a=1&pass=MASK", marks: "body.pass"},
+		{name: "semicolons", as: asForm, in: "a=1;password=x;y", want: "a=1;password=MASK", marks: "body.password"},
+
+		{name: "lines", as: asText, in: "user: a\npassword: x y\ntoken=z&b=1\n", want: "user: a\npassword:MASK\ntoken=MASK&b=1\n", marks: "body.password body.token"},
+		{name: "value below its name", as: asText, in: "secret:\n  - x\n", want: "secret:MASK", marks: "body.secret"},
+		{name: "value of several lines", as: asText, in: "secret: |\n  x\nb: 1", want: "secret:MASK", marks: "body.secret"},
+		{name: "log lines", as: asText, in: "[12:00:01] started\n[12:00:02] token=x", want: "[12:00:01] started\n[12:00:02] token=MASK", marks: "body.token"},
+		{name: "table", as: "text/csv", in: "user,Password\nann,x\n", want: "user,Password\nMASK", marks: "body.password"},
+
+		{name: "XML", as: asXML, in: `<?xml version="1.0"?><a xmlns:w="urn:x"><w:Password Type="t">x<b>y</b></w:Password><c token='z'>1</c></a>`, want: `<?xml version="1.0"?><a xmlns:w="urn:x"><w:Password Type="t">MASK</w:Password><c token='MASK'>1</c></a>`, marks: "body.w:password body.token"},
+		{name: "XML, named by an attribute", as: asXML, in: `<p name="password">x</p><p name="b">1</p>`, want: `<p name="password">MASK</p><p name="b">1</p>`, marks: "body.p"},
+		{name: "XML, the same within", as: asXML, in: `<token><token>x</token>y</token>1`, want: `<token>MASK</token>1`, marks: "body.token"},
+		{name: "XML that is cut", as: asXML, in: `<a><secret>x`, cut: true, want: `<a><secret>MASK`, marks: "body.secret"},
+		{name: "XML that is cut in a tag", as: asXML, in: `<a><b token="x`, cut: true, want: `<a>MASK`, marks: "body.malformed"},
+		{name: "CDATA", as: asXML, in: `<a><![CDATA[pin: 1]]></a><!-- pin=2 -->`, want: `<a><![CDATA[pin:MASK]]></a><!-- pin=MASK-->`, marks: "body.pin"},
+		{name: "HTML", as: asHTML, in: `<!doctype html><input type=hidden name=csrf_token value="x"><p>hi</p><script>var token = "x"; if (a<b) {}</script>`, want: `<!doctype html><input type=hidden name=csrf_token value="MASK"><p>hi</p><script>var token =MASK</script>`, marks: "body.value body.token"},
+
+		{
+			name: "multipart", as: "multipart/form-data; boundary=B",
+			in:   "--B\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\nx\r\n--B\r\nContent-Disposition: form-data; name=\"a\"\r\nContent-Type: application/json\r\n\r\n{\"pin\":1}\r\n--B\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.txt\"\r\n\r\nbytes\r\n--B--\r\n",
+			want: "--B\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\nMASK\r\n--B\r\nContent-Disposition: form-data; name=\"a\"\r\nContent-Type: application/json\r\n\r\n{\"pin\":\"MASK\"}\r\n--B\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.txt\"\r\n\r\n[file , 5 bytes]\r\n--B--\r\n", marks: "body.password body.pin",
+		},
+		{name: "multipart that is cut", as: "multipart/form-data; boundary=B", cut: true, in: "--B\r\nContent-Disposition: form-data; name=\"tok", want: "--B\r\nMASK\r\n", marks: "body.malformed"},
+		{name: "multipart without a boundary", as: "multipart/form-data", in: "--B\r\n", want: "MASK", marks: "body.malformed"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var found marks
+			got := string(masker(&found, c.cut).text(nil, []byte(c.in), c.as))
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+			if diff := cmp.Diff(c.marks, strings.Join(found.places, " ")); diff != "" {
+				t.Errorf("marks (-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+// JSON stays JSON: what the mask takes the place of is a value.
+func TestMaskedJSONIsJSON(t *testing.T) {
+	for _, in := range []string{
+		`{"password":{"a":1},"card":4111111111111111,"x":["a\"b","{\"pin\":1}"],"token":[1,2]}`, `[4111111111111111]`, `"pin=1&b=2"`,
+	} {
+		var found marks
+		got := masker(&found, false).text(nil, []byte(in), "application/json")
+		if !json.Valid(got) || len(found.places) == 0 {
+			t.Errorf("%s: got %s, masked %v", in, got, found.places)
+		}
+	}
+}
+
+func TestTarget(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"/a/b", "/a/b"},
+		{"/a?b=1&Token=x&c", "/a?b=1&Token=MASK&c"},
+		{"/a?%74oken=x", "/a?%74oken=MASK"},
+		{"/a?x-my-key=x", "/a?x-my-key=MASK"},
+		{"/a;session=x/b?c=%2f", "/a;session=MASK?c=%2f"},
+		{"/pay/4111111111111111?n=4111%201111%201111%201111", "/pay/MASK?n=MASK"},
+		{"/cb?next=https%3A%2F%2Fb.test%2F%3Ftoken%3Dx", "/cb?next=https%3A%2F%2Fb.test%2F%3Ftoken%3DMASK"},
+	} {
+		var found marks
+		if got := masker(&found, false).target(c.in); got != c.want {
+			t.Errorf("%s: got %s, want %s", c.in, got, c.want)
+		}
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	fields := takeFields(nil, map[string][]string{
+		"Authorization": {"Bearer abc"}, "Proxy-Authorization": {"x"}, "Cookie": {"a=b"}, "X-Api-Key": {"k"}, "X-My-Key": {"k"},
+		"Set-Cookie": {"a=1", "b=2"}, "Accept": {"a/b", "c/d"}, "Referer": {"https://u:p@a.test/?a=1&token=x"},
+		"X-Other": {"Bearer abcdefgh"}, "X-Text": {"a\"b\\c\x01\xffé"}, "Empty": {},
+	})
+	want := `{"accept":["a/b","c/d"],"authorization":"MASK","cookie":"MASK","proxy-authorization":"MASK",` +
+		`"referer":"https://MASK@a.test/?a=1&token=MASK","set-cookie":["MASK","MASK"],"x-api-key":"MASK","x-my-key":"MASK",` +
+		`"x-other":"Bearer MASK","x-text":"a\"b\\c\u0001` + "\ufffd" + `é"}`
+	var found marks
+	got := string(masker(&found, false).headers(nil, fields))
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if !json.Valid([]byte(got)) {
+		t.Error("no JSON")
+	}
+	var many []field
+	for range 10_000 {
+		many = append(many, field{name: "A", value: strings.Repeat("b", 100)})
+	}
+	if got := masker(&found, false).headers(nil, many); len(got) > maxHeaders+200 || !json.Valid(got) {
+		t.Errorf("many headers: %d bytes, JSON %v", len(got), json.Valid(got))
+	}
+}
+
+// FuzzText: whatever stands before and behind it, a value under a secret name is not shown, be the text whole or cut
+// anywhere; and no input panics or takes long.
+func FuzzText(f *testing.F) {
+	f.Add([]byte(`{"a":1,`), []byte(`}`), uint8(0), uint16(60))
+	f.Add([]byte(`a=1&`), []byte(`&b=2`), uint8(1), uint16(60))
+	f.Add([]byte(`<a><b>`), []byte(`</b></a>`), uint8(2), uint16(60))
+	f.Add([]byte("x\n"), []byte("\ny"), uint8(3), uint16(60))
+	const planted = "pLaNtEd7"
+	shapes := [...]struct{ as, text string }{
+		{"application/json", `"password":"` + planted + `"`},
+		{"application/x-www-form-urlencoded", `password=` + planted},
+		{"application/xml", `<password>` + planted + `</password>`},
+		{"text/plain", "password: " + planted},
+		{"text/html", `<input name="password" value="` + planted + `">`},
+		{"", `"password" : "` + planted + `"`},
+	}
+	f.Fuzz(func(t *testing.T, before, after []byte, shape uint8, end uint16) {
+		s := shapes[int(shape)%len(shapes)]
+		in := append(append(append([]byte{}, before...), s.text...), after...)
+		cut := int(end) < len(in)
+		if cut {
+			in = in[:end]
+		}
+		var found marks
+		got := string(masker(&found, cut).text(nil, in, s.as))
+		if len(got) > 64+8*len(in) {
+			t.Errorf("%d bytes became %d", len(in), len(got))
+		}
+		// What stands before decides what the text is; where it makes the name a part of another thing, nothing is promised.
+		if json.Valid(append(append([]byte("{"), s.text...), '}')) && string(before) == "{" && strings.Contains(got, planted) {
+			t.Errorf("%q shows the secret: %q", in, got)
+		}
+		if len(before) == 0 && shape%6 != 0 && strings.Contains(got, planted) {
+			t.Errorf("%q shows the secret: %q", in, got)
+		}
+	})
+}

@@ -1,0 +1,248 @@
+package opentelemetry
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"sidekong/configs/entity"
+	"sidekong/proxy/plugin"
+	"sidekong/tracing"
+	"sidekong/tracing/otlp"
+)
+
+// accessScope is the instrumentation scope of access logs, in Kong 3.14 too.
+const accessScope = "api-access"
+
+// workspace is the one that everything belongs to, as in Kong without workspaces.
+const workspace = "default"
+
+// Bounds of what one access log holds of a request's and an answer's header.
+const (
+	maxLoggedHeaders = 100
+	maxLoggedValue   = 4096 // bytes
+	maxLoggedTries   = 20
+)
+
+// accessLog makes one log record of each request, with the attributes that Kong 3.14 gives it.
+type accessLog struct {
+	to   *exporter
+	mask *mask
+
+	// Attributes of routes and services do not change while a configuration serves; its instances end with it.
+	routes, services sync.Map // *entity.Route, *entity.Service → []byte
+}
+
+// accessRecord is the memory that a record is made in.
+type accessRecord struct {
+	otlp.LogRecord
+	entities []byte
+}
+
+var accessRecords = sync.Pool{New: func() any { return new(accessRecord) }}
+
+// log hands the record of a complete request to the exporter.
+func (l *accessLog) log(ctx *plugin.Context, id tracing.TraceID, sampled bool, resource []byte) {
+	r := accessRecords.Get().(*accessRecord)
+	r.Time = time.Now()
+	r.Resource, r.TraceID, r.SpanID, r.Flags = resource, id, ctx.Root.ID(), 0
+	if sampled {
+		r.Flags = 1
+	}
+	path, query, _ := strings.Cut(l.mask.uri(ctx.ForwardedURI), "?")
+	r.Body = fmt.Sprintf("%s %s %d %dms", ctx.Request.Method, path, ctx.Response.Status, ctx.Summary.Request.Milliseconds())
+	r.describe(ctx, path, query)
+	r.describeAnswer(ctx)
+	if uri := ctx.Summary.UpstreamURI; uri != "" {
+		r.setText("kong.upstream.uri", l.mask.uri(uri))
+	}
+	r.headers("http.request.header.", ctx.Request.Header, l.mask)
+	r.headers("http.response.header.", ctx.Response.Header, l.mask)
+	r.describeConsumer(ctx)
+	r.entities = r.entities[:0]
+	if ctx.Route != nil {
+		r.entities = append(r.entities, encoded(&l.routes, ctx.Route, "kong.route")...)
+	}
+	if ctx.Service != nil {
+		r.entities = append(r.entities, encoded(&l.services, ctx.Service, "kong.service")...)
+	}
+	r.Encoded = r.entities
+	l.to.queue.Append(&r.LogRecord)
+	clear(r.Attributes)
+	*r = accessRecord{LogRecord: otlp.LogRecord{Attributes: r.Attributes[:0]}, entities: r.entities}
+	accessRecords.Put(r)
+}
+
+func (r *accessRecord) set(key string, value tracing.Value) {
+	r.Attributes = append(r.Attributes, tracing.Attr{Key: key, Value: value})
+}
+
+func (r *accessRecord) setText(key, value string) { r.set(key, tracing.StringValue(value)) }
+
+func (r *accessRecord) setInt(key string, value int64) { r.set(key, tracing.IntValue(value)) }
+
+// setMilliseconds leaves out what does not apply, which is negative.
+func (r *accessRecord) setMilliseconds(key string, d time.Duration) {
+	if d >= 0 {
+		r.set(key, tracing.FloatValue(float64(d)/float64(time.Millisecond)))
+	}
+}
+
+func (r *accessRecord) describe(ctx *plugin.Context, path, query string) {
+	request := ctx.Request
+	r.setText("log.type", "access")
+	r.setText("kong.subsystem", "http")
+	r.setText("kong.workspace.name", workspace)
+	r.setText("kong.request.id", ctx.RequestID)
+	r.setInt("kong.request.started_at", ctx.Arrived.UnixMilli())
+	r.setText("client.address", ctx.Client.String())
+	r.setText("http.request.method", request.Method)
+	r.setText("url.scheme", ctx.Scheme)
+	r.setText("url.domain", ctx.Host)
+	r.setInt("url.port", int64(ctx.LocalPort))
+	r.setText("url.path", path)
+	r.setText("url.query", query)
+	full := ctx.Scheme + "://" + request.Host + path
+	if query != "" {
+		full += "?" + query
+	}
+	r.setText("url.full", full)
+	if agent := request.UserAgent(); agent != "" {
+		r.setText("user_agent.original", short(agent))
+	}
+	r.setText("http.request.header.host", request.Host)
+	r.setInt("http.request.size", ctx.Summary.BytesReceived)
+}
+
+func (r *accessRecord) describeAnswer(ctx *plugin.Context) {
+	s := &ctx.Summary
+	r.setInt("http.response.status_code", int64(ctx.Response.Status))
+	r.setInt("http.response.size", s.BytesSent)
+	source := "kong"
+	if ctx.Response.Source == plugin.FromService && s.UpstreamStatus != 0 {
+		source = "upstream"
+	}
+	r.setText("kong.response.source", source)
+	r.setMilliseconds("kong.latency.total", s.Request)
+	r.setMilliseconds("kong.latency.internal", s.Gateway)
+	r.setMilliseconds("kong.latency.upstream", s.Upstream)
+	r.setMilliseconds("kong.latency.receive", s.Receive)
+	if s.UpstreamStatus != 0 {
+		r.setInt("kong.upstream.status_code", int64(s.UpstreamStatus))
+	}
+	for i := range s.Tries[:min(len(s.Tries), maxLoggedTries)] {
+		r.describeTry("kong.upstream.try."+strconv.Itoa(i+1)+".", &s.Tries[i])
+	}
+}
+
+func (r *accessRecord) describeTry(prefix string, try *plugin.Try) {
+	r.setText(prefix+"ip", try.IP)
+	r.setInt(prefix+"port", int64(try.Port))
+	r.setInt(prefix+"balancer_start", try.Began.UnixMilli())
+	r.setInt(prefix+"balancer_start_ns", try.Began.UnixNano())
+	r.setInt(prefix+"balancer_latency", try.Duration.Milliseconds())
+	r.setInt(prefix+"balancer_latency_ns", try.Duration.Nanoseconds())
+	if try.State != "" {
+		r.setText(prefix+"state", try.State)
+		r.setInt(prefix+"code", int64(try.Code))
+	}
+}
+
+func (r *accessRecord) describeConsumer(ctx *plugin.Context) {
+	if consumer := ctx.Consumer; consumer != nil {
+		r.setText("kong.auth.consumer.id", consumer.ID)
+		if consumer.Username != "" {
+			r.setText("kong.auth.consumer.username", consumer.Username)
+		}
+		if consumer.CustomID != "" {
+			r.setText("kong.auth.consumer.custom_id", consumer.CustomID)
+		}
+	}
+	switch credential := ctx.Credential.(type) {
+	case *entity.KeyAuthCredential:
+		r.setText("kong.auth.type", "key-auth")
+		r.setText("kong.auth.authenticated_entity.id", credential.ID)
+	case *entity.BasicAuthCredential:
+		r.setText("kong.auth.type", "basic-auth")
+		r.setText("kong.auth.authenticated_entity.id", credential.ID)
+	}
+}
+
+// headers adds a header's fields by their names in lower case, with secrets masked.
+func (r *accessRecord) headers(prefix string, h http.Header, mask *mask) {
+	left := maxLoggedHeaders
+	for name, values := range h {
+		if len(values) == 0 {
+			continue
+		}
+		if left--; left < 0 {
+			return
+		}
+		name = strings.ToLower(name)
+		value := values[0]
+		if len(values) > 1 {
+			value = strings.Join(values, ", ")
+		}
+		if name == "referer" || name == "location" {
+			value = mask.uri(value)
+		}
+		r.setText(prefix+name, hide(short(value), mask.header(name)))
+	}
+}
+
+func short(text string) string { return strings.ToValidUTF8(text[:min(len(text), maxLoggedValue)], "") }
+
+// encoded gives an entity's fields as attributes below prefix, from the cache if they are there.
+func encoded[E comparable](cache *sync.Map, e E, prefix string) []byte {
+	if known, ok := cache.Load(e); ok {
+		return known.([]byte)
+	}
+	bytes := otlp.LogAttributes(nil, flatten(e, prefix)...)
+	cache.Store(e, bytes)
+	return bytes
+}
+
+// flatten gives an entity's fields, those of lists and records with their place or name behind a dot. Null is left out.
+func flatten(e any, prefix string) []tracing.Attr {
+	text, err := json.Marshal(e)
+	if err != nil {
+		return nil // entities came from JSON
+	}
+	var value any
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	if decoder.Decode(&value) != nil {
+		return nil
+	}
+	return appendFlat(nil, prefix, value)
+}
+
+func appendFlat(attributes []tracing.Attr, key string, value any) []tracing.Attr {
+	add := func(v tracing.Value) []tracing.Attr { return append(attributes, tracing.Attr{Key: key, Value: v}) }
+	switch value := value.(type) {
+	case string:
+		return add(tracing.StringValue(value))
+	case bool:
+		return add(tracing.BoolValue(value))
+	case json.Number:
+		if n, err := value.Int64(); err == nil {
+			return add(tracing.IntValue(n))
+		}
+		f, _ := value.Float64()
+		return add(tracing.FloatValue(f))
+	case []any:
+		for i, element := range value {
+			attributes = appendFlat(attributes, key+"."+strconv.Itoa(i+1), element)
+		}
+	case map[string]any:
+		for name, member := range value {
+			attributes = appendFlat(attributes, key+"."+name, member)
+		}
+	}
+	return attributes
+}
