@@ -176,22 +176,35 @@ func (a account) dropped() (sum int) {
 // exact reports whether everything is accounted for.
 func (a account) exact() bool { return a.Created == a.Delivered+a.Rejected+a.dropped()+a.Queued }
 
-// account asks /status, and sums over the exporters.
-func (p *program) account() account {
+// A status is what /status says.
+type status struct {
+	Memory  struct{ Goroutines int }
+	Tracing struct {
+		Exporters    []account
+		Shedding     bool
+		ShedRequests int `json:"shed_requests"`
+	}
+}
+
+// ask asks /status.
+func (p *program) ask() (s status) {
 	p.t.Helper()
 	res, err := http.Get("http://" + p.status + "/status")
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	defer res.Body.Close()
-	var body struct {
-		Tracing struct{ Exporters []account }
-	}
-	if err := json.NewDecoder(res.Body).Decode(&body); err != nil {
+	if err := json.NewDecoder(res.Body).Decode(&s); err != nil {
 		p.t.Fatalf("read /status: %v", err)
 	}
+	return s
+}
+
+// account sums over the exporters of /status.
+func (p *program) account() account {
+	p.t.Helper()
 	sum := account{Dropped: map[string]int{}}
-	for _, e := range body.Tracing.Exporters {
+	for _, e := range p.ask().Tracing.Exporters {
 		sum.Created += e.Created
 		sum.Delivered += e.Delivered
 		sum.Rejected += e.Rejected

@@ -85,7 +85,32 @@ func (s Server) Exec(t testing.TB, statement string) {
 	}
 }
 
+// Query gives the rows of a statement with one column of text.
+func (s Server) Query(t testing.TB, statement string) (values []string) {
+	t.Helper()
+	err := s.connected(t.Context(), func(ctx context.Context, conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, statement)
+		if err != nil {
+			return err
+		}
+		values, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return values
+}
+
 func execute(ctx context.Context, s Server, statement string) error {
+	return s.connected(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, statement)
+		return err
+	})
+}
+
+// connected calls do with a connection of its own, which it closes.
+func (s Server) connected(ctx context.Context, do func(context.Context, *pgx.Conn) error) error {
 	config, err := pgx.ParseConfig(fmt.Sprintf("host=%s port=%d user=%s password=%s dbname=%s sslmode=disable", s.Host, s.Port, s.User, s.Password, s.Database))
 	if err != nil {
 		return err
@@ -97,8 +122,7 @@ func execute(ctx context.Context, s Server, statement string) error {
 		return err
 	}
 	defer conn.Close(ctx)
-	_, err = conn.Exec(ctx, statement)
-	return err
+	return do(ctx, conn)
 }
 
 // start makes a cluster and starts its server.
@@ -113,8 +137,7 @@ func start() (*Server, func(), error) {
 		remove()
 		return nil, nil, err
 	}
-	s := &Server{Host: "127.0.0.1", User: "owner", Password: "a secret of the test", Database: "postgres"}
-	s.Password = fmt.Sprintf("secret-%x", mathrand.Uint64())
+	s := &Server{Host: "127.0.0.1", User: "owner", Password: fmt.Sprintf("secret-%x", mathrand.Uint64()), Database: "postgres"}
 	if err := s.initialize(folder, as); err != nil {
 		remove()
 		return nil, nil, err
