@@ -29,7 +29,7 @@ step = @printf '\n==> %s (%s)\n' '$@' "$$(date +%T)"
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help check build test vet lint fmt fmt-check fuzz bench faults h2spec e2e e2e-if-node image image-test rootfs golden vuln clean
+.PHONY: help check build test vet lint fmt fmt-check fuzz bench faults soak h2spec e2e e2e-if-node image image-test rootfs golden vuln clean
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,12 @@ bench: ## Run all benchmarks.
 faults: ## The fault matrix in full: what happens to requests and spans when the receiver misbehaves. Some 15 minutes.
 	$(step)
 	$(GO) test -count 1 -v -timeout 60m ./internal/faults -args -full
+
+SOAK ?= 10m
+
+soak: ## Ten minutes (SOAK) of load while the receiver misbehaves: memory, goroutines and descriptors stay flat.
+	$(step)
+	$(GO) test -count 1 -v -timeout 0 -run '^TestSoak$$' ./internal/faults -args -soak $(SOAK)
 
 e2e: build bin/collector $(BACKEND)/node_modules/.package-lock.json ## One request through the real collector and a real Node.js backend.
 	$(step)

@@ -205,6 +205,13 @@ func (c *Collector) Requests() []Request {
 	return slices.Clone(c.requests)
 }
 
+// Forget drops all that was received so far.
+func (c *Collector) Forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.spans, c.logs, c.metrics, c.requests = nil, nil, nil, nil
+}
+
 // Wait returns the spans as soon as n were accepted. The error says how many there are when the time is over.
 func (c *Collector) Wait(n int, timeout time.Duration) ([]Span, error) {
 	timer := time.NewTimer(timeout)
