@@ -15,6 +15,8 @@ import (
 type Status struct {
 	// Ready says whether requests are taken; if not, why.
 	Ready func() (ok bool, reason string)
+	// Database is why the database cannot be asked; "" where it can or none is used.
+	Database func() string
 	// ConfigurationHash is 32 hexadecimal digits, equal for equal configurations.
 	ConfigurationHash func() string
 	// ConfigurationFault is why the newest configuration could not be used; "" where it could.
@@ -122,8 +124,9 @@ func StatusHandler(s Status) http.Handler {
 func (s Status) status(w http.ResponseWriter, _ *http.Request) {
 	traffic := s.Traffic()
 	shedding, shed := s.Shed()
+	away := s.Database()
 	body := map[string]any{
-		"database": map[string]any{"reachable": true},
+		"database": map[string]any{"reachable": away == ""},
 		"server": map[string]any{
 			"connections_accepted": traffic.Connections.Accepted,
 			"connections_active":   traffic.Connections.Active,
@@ -138,6 +141,9 @@ func (s Status) status(w http.ResponseWriter, _ *http.Request) {
 		"tracing":            map[string]any{"exporters": s.Exporters(), "shedding": shedding, "shed_requests": shed},
 		"upstreams":          s.upstreams(),
 		"version":            s.Version,
+	}
+	if away != "" {
+		body["database_error"] = away
 	}
 	if s.KongAdmin != nil {
 		body["kong_admin"] = s.KongAdmin()

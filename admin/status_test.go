@@ -45,6 +45,7 @@ func TestUpstreamHealth(t *testing.T) {
 		ConfigurationFault: func() string { return "" },
 		Traffic:            func() admin.Traffic { return admin.Traffic{} },
 		Exporters:          func() []admin.Exporter { return nil },
+		Database:           func() string { return "" },
 		Shed:               func() (bool, uint64) { return false, 0 },
 		Upstreams:          func() []admin.Upstream { return upstreams },
 	}

@@ -1,7 +1,6 @@
 package propagation
 
 import (
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -23,16 +22,25 @@ var contextKeys = []string{
 // their names.
 func Fields(h http.Header) [][2]string {
 	var fields [][2]string
-	for _, name := range slices.Sorted(maps.Keys(h)) {
-		if !slices.Contains(contextKeys, name) && name != "Baggage" &&
-			!strings.HasPrefix(name, jaegerBaggageStem) && !strings.HasPrefix(name, otBaggageStem) {
+	for name, values := range h {
+		if !carriesContext(name) {
 			continue
 		}
-		for _, value := range h[name] {
+		for _, value := range values {
 			fields = append(fields, [2]string{name, value})
 		}
 	}
+	slices.SortStableFunc(fields, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
 	return fields
+}
+
+// carriesContext reports whether a header, by its canonical name, belongs to a format or is baggage.
+func carriesContext(name string) bool {
+	if name == "" || strings.IndexByte("BGITUXO", name[0]) < 0 {
+		return false // as most headers
+	}
+	return slices.Contains(contextKeys, name) || name == "Baggage" ||
+		strings.HasPrefix(name, jaegerBaggageStem) || strings.HasPrefix(name, otBaggageStem)
 }
 
 // Strip removes the headers of every format, whatever the configuration names, so that nobody further on continues a

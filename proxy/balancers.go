@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"sync"
 
@@ -120,4 +121,19 @@ func (g *Gateway) Health() []UpstreamHealth {
 		all = append(all, UpstreamHealth{Upstream: r.upstream, Healthy: b.Healthy(), Checked: b.Checked(), Targets: b.Health()})
 	}
 	return all
+}
+
+// SetHealth marks a target of an upstream, or with a valid address that address of it, by hand. It reports whether
+// there is such a target with any health check on.
+func (g *Gateway) SetHealth(upstreamID, target string, address netip.AddrPort, healthy bool) bool {
+	rt := g.current.Load()
+	if rt == nil {
+		return false // closed
+	}
+	for _, r := range rt.balancers {
+		if r.upstream.ID == upstreamID {
+			return r.balancer.SetHealth(target, address, healthy)
+		}
+	}
+	return false
 }

@@ -249,14 +249,12 @@ func (x *exchange) access() bool {
 	return true
 }
 
-// ran looks at how a phase of plugins ended. form is that of the page for an error. A body that the client did not
-// send as it should is the client's fault, whoever reads it.
+// ran looks at how a phase of plugins ended. form is that of the page for an error.
 func (x *exchange) ran(err error, form string) bool {
-	var tooLarge *http.MaxBytesError
+	var body *plugin.BodyError
 	switch {
-	case errors.As(err, &tooLarge):
-		x.fault = err
-		x.fail(http.StatusRequestEntityTooLarge, msgTooLarge, nil, nginxForm)
+	case errors.As(err, &body):
+		x.handleError(x.w, x.r, &http1.Error{Phase: http1.Body, Err: body.Err})
 		return false
 	case err != nil:
 		x.gw.options.Logger.ErrorContext(x.r.Context(), "plugin fails", x.logAttrs("error", err)...)
@@ -298,7 +296,7 @@ func (x *exchange) fail(status int, message string, header http.Header, form str
 // answer sends an answer that no upstream gave.
 func (x *exchange) answer(a *plugin.Answer) {
 	h, body := x.w.Header(), a.Body
-	maps.Copy(h, x.ctx.Early)
+	mergeEarly(h, x.ctx.Early)
 	for name, values := range a.Header {
 		h[http.CanonicalHeaderKey(name)] = values
 	}

@@ -390,6 +390,9 @@ func (x *exchange) modifyResponse(res *http.Response) error {
 	if x.answered.IsZero() || x.ctx.Response.Body != nil {
 		x.answered = time.Now()
 	}
+	if x.ctx.Outgoing.Method == http.MethodHead && x.r.Method != http.MethodHead {
+		delete(res.Header, "Content-Length") // of a body that does not come
+	}
 	if x.ctx.Early != nil {
 		mergeEarly(res.Header, x.ctx.Early)
 	}

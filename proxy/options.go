@@ -20,6 +20,9 @@ type Options struct {
 	Resolver *dns.Resolver
 	Logger   *slog.Logger
 
+	// Database, if not nil, knows the consumers and credentials; else they are those of the snapshot.
+	Database *Database
+
 	TrustedIPs      []netip.Prefix // peers whose forwarding headers are believed
 	RealIPHeader    string         // where a trusted peer names the client: X-Real-IP, X-Forwarded-For, …
 	RealIPRecursive bool           // of a list of addresses take the last that is not trusted itself

@@ -82,7 +82,7 @@ func (g *Gateway) compile(snapshot *configs.Snapshot) (*runtime, error) {
 	}
 	// Plugins come last: what they open has to be closed where something fails.
 	env := plugin.Env{
-		Logger: g.options.Logger, Directory: newDirectory(snapshot),
+		Logger: g.options.Logger, Directory: g.directory(snapshot),
 		HasUpstream: func(name string) bool { _, ok := snapshot.UpstreamNamed(name); return ok },
 		Plugins:     snapshot.ActivePlugins, RedactedQuery: g.options.RedactedQuery,
 	}
@@ -119,4 +119,18 @@ func (rt *runtime) release() {
 	for _, s := range rt.encrypted {
 		s.closeIdle()
 	}
+}
+
+// PluginsOf are the plugins that run for a route, a service and a consumer of these ids, in the order in which they
+// run; "" is none.
+func (g *Gateway) PluginsOf(route, service, consumer string) []*entity.Plugin {
+	rt := g.acquire()
+	defer rt.release()
+	chain := rt.global
+	for r, p := range rt.places {
+		if r.ID == route {
+			chain = p.chain
+		}
+	}
+	return chain.Plugins(consumer)
 }

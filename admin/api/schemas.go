@@ -52,7 +52,11 @@ func (a *api) schemaRoutes(t *table) {
 			summary: "Check one of " + kind + " without storing it", status: http.StatusOK, body: kind, request: kind, response: "message",
 			handle: func(c *call) (*answer, error) {
 				schema, _ := c.Schemas.Of(kind)
-				if _, err := schema.Insert(c.body); err != nil {
+				input, err := c.asStored(kind)
+				if err != nil {
+					return nil, err
+				}
+				if _, err := schema.Insert(input); err != nil {
 					return nil, err
 				}
 				return message(http.StatusOK, "schema validation successful"), nil
@@ -65,6 +69,22 @@ func (a *api) schemaRoutes(t *table) {
 			return nil, refuse(http.StatusNotFound, "No entity named '%s'", c.params["name"])
 		},
 	})
+}
+
+// asStored is the body with the secrets of the stored entity in place of their masks, if there is such an entity.
+func (c *call) asStored(kind string) (entity.Object, error) {
+	id, isText := c.body["id"].(string)
+	if col := collectionOf(kind); col == nil || !isText || !isUUID(id) {
+		return c.body, nil
+	}
+	old, err := c.DB.Get(c.ctx, kind, id)
+	if err != nil {
+		return nil, err
+	}
+	if old == nil {
+		return c.body, nil
+	}
+	return c.unmasked(kind, c.body, old)
 }
 
 // recordJSON is a schema as Kong shows it: fields in their order, each an object with one member.
@@ -97,12 +117,13 @@ func fieldJSON(f *entity.Field) entity.Object {
 			out[name] = value
 		}
 	}
-	if f.Type == entity.Any {
+	switch {
+	case f.Type == entity.Any && f.Name == "config":
+		out["type"], out["abstract"] = "record", true
+	case f.Type == entity.Any:
 		out["type"] = "string"
-		if f.Null {
-			set("eq", nil, true)
-		}
 	}
+	set("eq", nil, f.Null)
 	set("required", true, f.Required)
 	set("default", f.Default, f.Default != nil)
 	set("auto", true, f.Auto)

@@ -3,6 +3,7 @@ package api_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,7 +17,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"sidekong/admin/api"
 	"sidekong/configs/database"
@@ -88,13 +89,12 @@ type vector struct {
 
 func (v *vector) has(flag string) bool { return slices.Contains(v.Flags, flag) }
 
+// recorded are the vectors beside this test; the environment may name others.
+const recorded = "testdata/admin.jsonl"
+
 // readVectors reads them strictly: what this test does not know, it must not pass over.
-func readVectors(t *testing.T) []vector {
+func readVectors(t *testing.T, path string) []vector {
 	t.Helper()
-	path := os.Getenv("SIDEKONG_ADMIN_VECTORS")
-	if path == "" {
-		path = filepath.Join("testdata", "admin.jsonl")
-	}
 	file, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +175,7 @@ var later = []string{"opentelemetry.insert.prop-extract.11", "opentelemetry.inse
 // text only the place counts, and lists in no order compare as sets.
 func TestVectors(t *testing.T) {
 	schemas := entity.NewSchemas(pluginConfigs)
-	vectors := readVectors(t)
+	vectors := readVectors(t, cmp.Or(os.Getenv("SIDEKONG_ADMIN_VECTORS"), recorded))
 	for name, open := range openers {
 		t.Run(name, func(t *testing.T) {
 			db := open(t, schemas)
@@ -283,7 +283,7 @@ func (v *vector) run(t *testing.T, handler http.Handler) {
 		want, have = sortedWords(want).(entity.Object), sortedWords(have).(entity.Object)
 	}
 	have, _ = placeholders(want, have).(entity.Object)
-	if diff := cmp.Diff(want, have, asPrinted); diff != "" {
+	if diff := gocmp.Diff(want, have, asPrinted); diff != "" {
 		t.Errorf("%s: answer differs (-want +got):\n%s", body, diff)
 	}
 }
@@ -307,7 +307,7 @@ func (v *vector) answer() entity.Object {
 }
 
 // asPrinted compares numbers by the 14 digits that Kong prints of them.
-var asPrinted = cmp.Comparer(func(a, b float64) bool { return fmt.Sprintf("%.14g", a) == fmt.Sprintf("%.14g", b) })
+var asPrinted = gocmp.Comparer(func(a, b float64) bool { return fmt.Sprintf("%.14g", a) == fmt.Sprintf("%.14g", b) })
 
 var (
 	uuidText  = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)

@@ -13,7 +13,7 @@ import (
 const (
 	feedEvery  = 250 * time.Millisecond
 	feedBytes  = 256 << 10 // read at a time
-	feedShare  = 50        // learning takes one part in so many of the time at most
+	feedShare  = 200       // learning takes one part in so many of the time at most
 	feedBehind = 4 << 20   // bytes that may wait; beyond, the oldest are passed over
 )
 

@@ -106,7 +106,7 @@ func (s *Store) keep(ctx context.Context, keeper Keeper) error {
 // since copies the records from a position on, about so many bytes of them, and tells where to go on.
 func (s *Store) since(position uint64, most int) (records []Record, next, epoch uint64) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	memory := make([]byte, 0, min(int(s.ring.head-min(position, s.ring.head)), most+maxTraceBytes))
 	for most > 0 {
 		found, ok := s.ring.seek(position)
 		if !ok {
@@ -119,7 +119,15 @@ func (s *Store) since(position uint64, most int) (records []Record, next, epoch 
 		if h.number < s.first {
 			continue // the rest of a trace that has left
 		}
-		records = append(records, Record{TraceID: s.entry(h.number).id, Kind: uint8(h.kind), Body: append([]byte(nil), body...)})
+		from := len(memory)
+		memory = append(memory, body...)
+		records = append(records, Record{TraceID: s.entry(h.number).id, Kind: uint8(h.kind), Body: memory[from:len(memory):len(memory)]})
 	}
-	return records, position, s.epoch
+	epoch = s.epoch
+	s.mu.Unlock()
+	for i := range records {
+		k, body := s.expanded(kind(records[i].Kind), records[i].Body)
+		records[i].Kind, records[i].Body = uint8(k), body
+	}
+	return records, position, epoch
 }

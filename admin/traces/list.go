@@ -42,6 +42,7 @@ func (s *Store) List(filter *Filter, before string, limit int) Page {
 			return page
 		}
 		for i := range some {
+			s.prepare(&some[i])
 			row := summarise(&some[i], s.resource)
 			if filter.match(&some[i], &row, s.resource) {
 				page.Traces = append(page.Traces, row)
@@ -119,6 +120,7 @@ func (s *Store) Changes(filter *Filter, after string, n int) Changes {
 	}
 	s.mu.Unlock()
 	for i := len(some) - 1; i >= 0; i-- {
+		s.prepare(&some[i])
 		row := summarise(&some[i], s.resource)
 		if filter.match(&some[i], &row, s.resource) {
 			changed.Traces = append(changed.Traces, row)

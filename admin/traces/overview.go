@@ -3,6 +3,7 @@ package traces
 import (
 	"cmp"
 	"math"
+	"math/bits"
 	"slices"
 	"sync"
 	"time"
@@ -19,29 +20,28 @@ const (
 	other     = "other"
 )
 
-// Durations are counted in buckets, each reaching a quarter further than the one before; the first ends at 50 µs.
+// Durations are counted in buckets: four to each doubling, the first ends at 65.5 µs.
 const (
-	buckets     = 64
-	firstBucket = 50 * time.Microsecond
-	growth      = 1.25
+	buckets   = 88
+	firstBits = 16 // the first bucket holds what is shorter than 1<<firstBits nanoseconds
 )
 
-var bucketEnds = func() (ends [buckets]time.Duration) {
-	end := float64(firstBucket)
-	for i := range ends {
-		ends[i] = time.Duration(end)
-		end *= growth
-	}
-	ends[buckets-1] = math.MaxInt64
-	return ends
-}()
-
 func bucket(d time.Duration) int {
-	i, found := slices.BinarySearch(bucketEnds[:], d)
-	if found {
-		return i
+	if d < 1<<firstBits {
+		return 0
 	}
-	return min(i, buckets-1)
+	width := bits.Len64(uint64(d)) // of 1<<firstBits: firstBits + 1
+	quarter := int(d>>(width-3)) & 3
+	return min(1+4*(width-1-firstBits)+quarter, buckets-1)
+}
+
+// bucketBegin is the shortest duration of a bucket, in milliseconds.
+func bucketBegin(i int) float64 {
+	if i == 0 {
+		return 0
+	}
+	doubling, quarter := (i-1)/4, (i-1)%4
+	return math.Ldexp(1+float64(quarter)/4, firstBits+doubling) / 1e6
 }
 
 // cell is the requests of one series in one step of time.
@@ -79,11 +79,7 @@ func (t *tally) quantile(share float64) float64 {
 			below += float64(n)
 			continue
 		}
-		end := float64(firstBucket) * math.Pow(growth, float64(i)) / 1e6
-		begin := end / growth
-		if i == 0 {
-			begin = 0
-		}
+		begin, end := bucketBegin(i), bucketBegin(i+1)
 		return begin + (end-begin)*(rank-below)/float64(n)
 	}
 	return 0
@@ -123,8 +119,41 @@ type series struct {
 
 // overview counts requests. The zero overview is ready.
 type overview struct {
-	mu  sync.Mutex
-	all map[seriesKey]*series
+	mu     sync.Mutex
+	all    map[seriesKey]*series
+	recent [4]*series // counted last, the first of them last of all
+}
+
+// find gives the series of a service and route. The same few come again and again.
+func (o *overview) find(service, route string) *series {
+	for i, one := range o.recent {
+		if one != nil && one.route == route && one.service == service {
+			if i > 0 {
+				o.recent[0], o.recent[i] = one, o.recent[0]
+			}
+			return one
+		}
+	}
+	key := seriesKey{service, route}
+	one := o.all[key]
+	if one == nil && len(o.all) >= maxSeries-1 {
+		key = seriesKey{other, other}
+		one = o.all[key]
+	}
+	if one == nil {
+		if o.all == nil {
+			o.all = map[seriesKey]*series{}
+		}
+		one = &series{
+			seriesKey: key,
+			fine:      scale{fineStep, make([]*cell, finePoints)},
+			coarse:    scale{coarseStep, make([]*cell, coarseCount)},
+		}
+		o.all[key] = one
+	}
+	copy(o.recent[1:], o.recent[:])
+	o.recent[0] = one
+	return one
 }
 
 // Count counts a request that ended at a time: names of its service and route, "" where it has none.
@@ -132,24 +161,7 @@ func (s *Store) Count(service, route string, at time.Time, took time.Duration, f
 	o := &s.overview
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	key := seriesKey{service, route}
-	one := o.all[key]
-	if one == nil {
-		if len(o.all) >= maxSeries-1 {
-			key = seriesKey{other, other}
-		}
-		if one = o.all[key]; one == nil {
-			if o.all == nil {
-				o.all = map[seriesKey]*series{}
-			}
-			one = &series{
-				seriesKey: key,
-				fine:      scale{fineStep, make([]*cell, finePoints)},
-				coarse:    scale{coarseStep, make([]*cell, coarseCount)},
-			}
-			o.all[key] = one
-		}
-	}
+	one := o.find(service, route)
 	one.fine.count(at, took, failed)
 	one.coarse.count(at, took, failed)
 }

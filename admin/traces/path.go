@@ -168,6 +168,9 @@ func (s *strip) upstream(try *node) {
 		s.until(try.end, "network", "on the way back", try)
 	}
 	who, what := "upstream", "the upstream at work"
+	if told {
+		who, what = "gateway", "ending the answer"
+	}
 	if try.span.GetStatus().GetCode() == tracepb.Status_STATUS_CODE_ERROR && !told {
 		who, what = "network", "a try that failed"
 	}

@@ -10,8 +10,7 @@ import (
 // Request is a request that the gateway has carried. What it points to is copied by Store.Add, not kept.
 type Request struct {
 	TraceID [16]byte
-	// Spans are the request's spans as consecutive "spans" fields of an OTLP ScopeSpans message, the root first.
-	Spans []byte
+	Spans   []byte // as Options.Expand reads them
 	Note
 }
 
@@ -21,9 +20,8 @@ type Note struct {
 	Sampling          string
 	Sampled           bool
 
-	RequestID                      string
 	RouteID, ServiceID, ConsumerID string
-	Client                         string
+	Host                           string // the Host header as it came, with its port
 	Authenticated                  string // scheme of the request's credentials: basic, bearer, apikey, cookie, …
 	RequestType, ResponseType      string // content types
 	UpstreamURI                    string
@@ -55,8 +53,8 @@ func appendNote(buf []byte, n *Note) []byte {
 	buf = appendPairs(buf, n.TraceIn)
 	buf = appendPairs(buf, n.TraceOut)
 	for _, text := range [...]string{
-		n.Sampling, n.RequestID, n.RouteID, n.ServiceID, n.ConsumerID, n.Client, n.UpstreamURI, n.Fault,
-		n.Authenticated, n.RequestType, n.ResponseType,
+		n.Sampling, n.RouteID, n.ServiceID, n.ConsumerID, n.UpstreamURI, n.Fault,
+		n.Host, n.Authenticated, n.RequestType, n.ResponseType,
 	} {
 		buf = appendText(buf, text)
 	}
@@ -64,14 +62,14 @@ func appendNote(buf []byte, n *Note) []byte {
 		int64(n.UpstreamStatus), n.BytesReceived, n.BytesSent,
 		int64(n.Request), int64(n.Gateway), int64(n.Upstream), int64(n.Receive),
 	} {
-		buf = binary.AppendVarint(buf, number)
+		buf = binary.LittleEndian.AppendUint64(buf, uint64(number))
 	}
 	tries := n.Tries[:min(len(n.Tries), maxNoteList)]
 	buf = binary.AppendUvarint(buf, uint64(len(tries)))
 	for i := range tries {
 		buf = appendText(buf, tries[i].IP)
-		buf = binary.AppendVarint(buf, int64(tries[i].Port))
-		buf = binary.AppendVarint(buf, int64(tries[i].Code))
+		buf = binary.LittleEndian.AppendUint64(buf, uint64(tries[i].Port))
+		buf = binary.LittleEndian.AppendUint64(buf, uint64(tries[i].Code))
 		buf = appendText(buf, tries[i].State)
 	}
 	return buf
@@ -87,7 +85,12 @@ func bit(b bool) byte {
 }
 
 func appendText(buf []byte, text string) []byte {
-	if len(text) > maxNoteText {
+	switch {
+	case text == "":
+		return append(buf, 0)
+	case len(text) < 0x80:
+		return append(append(buf, byte(len(text))), text...)
+	case len(text) > maxNoteText:
 		text = text[:maxNoteText]
 	}
 	buf = binary.AppendUvarint(buf, uint64(len(text)))
@@ -114,8 +117,8 @@ func parseNote(data []byte) (n Note, err error) {
 	n.Sampled = r.byte() == 1
 	n.TraceIn, n.TraceOut = r.pairs(), r.pairs()
 	for _, text := range [...]*string{
-		&n.Sampling, &n.RequestID, &n.RouteID, &n.ServiceID, &n.ConsumerID, &n.Client, &n.UpstreamURI, &n.Fault,
-		&n.Authenticated, &n.RequestType, &n.ResponseType,
+		&n.Sampling, &n.RouteID, &n.ServiceID, &n.ConsumerID, &n.UpstreamURI, &n.Fault,
+		&n.Host, &n.Authenticated, &n.RequestType, &n.ResponseType,
 	} {
 		*text = r.text()
 	}
@@ -150,12 +153,12 @@ func (r *noteReader) byte() byte {
 }
 
 func (r *noteReader) number() int64 {
-	v, n := binary.Varint(r.data)
-	if n <= 0 {
+	if len(r.data) < 8 {
 		r.data, r.bad = nil, true
 		return 0
 	}
-	r.data = r.data[n:]
+	v := int64(binary.LittleEndian.Uint64(r.data))
+	r.data = r.data[8:]
 	return v
 }
 

@@ -1,7 +1,6 @@
 package traces
 
 import (
-	"encoding/hex"
 	"encoding/json"
 	"net"
 	"slices"
@@ -23,8 +22,8 @@ func (b *builder) addRequest(note, spans []byte) {
 		return
 	}
 	record := GatewayRecord{
-		Span: place, RequestID: n.RequestID, TraceIn: headers(n.TraceIn), TraceOut: headers(n.TraceOut), Sampling: n.Sampling, Sampled: n.Sampled,
-		RouteID: n.RouteID, ServiceID: n.ServiceID, ConsumerID: n.ConsumerID, Client: n.Client,
+		Span: place, TraceIn: headers(n.TraceIn), TraceOut: headers(n.TraceOut), Sampling: n.Sampling, Sampled: n.Sampled,
+		RouteID: n.RouteID, ServiceID: n.ServiceID, ConsumerID: n.ConsumerID,
 		UpstreamURI: n.UpstreamURI, UpstreamStatus: n.UpstreamStatus, BytesReceived: n.BytesReceived, BytesSent: n.BytesSent,
 		Request: span2ms(n.Request), Gateway: span2ms(n.Gateway), Upstream: span2ms(n.Upstream), Receive: span2ms(n.Receive),
 		Tries: []Try{}, Fault: n.Fault,
@@ -34,6 +33,7 @@ func (b *builder) addRequest(note, spans []byte) {
 	}
 	attributes := b.trace.Spans[place].Attributes
 	facts := readHTTP(root)
+	record.RequestID, record.Client = facts.requestID, facts.client
 	flavor, ok := attributeText(attributes, "http.flavor")
 	if !ok {
 		flavor, _ = attributeText(attributes, "network.protocol.version")
@@ -53,7 +53,7 @@ func (b *builder) addRequest(note, spans []byte) {
 		m.Line = "HTTP/" + flavor + " " + strconv.Itoa(facts.status)
 		record.ResponseMessage = m
 	}
-	record.Curl = curl(facts.method, b.trace.Spans[place].Attributes, path, &record)
+	record.Curl = curl(facts.method, attributes, n.Host, path, &record)
 	b.trace.Requests = append(b.trace.Requests, record)
 }
 
@@ -134,16 +134,12 @@ var notSent = map[string]bool{
 }
 
 // curl writes a command that sends a request again.
-func curl(method string, attributes []Attribute, path string, record *GatewayRecord) string {
+func curl(method string, attributes []Attribute, host, path string, record *GatewayRecord) string {
 	scheme, ok := attributeText(attributes, "http.scheme")
 	if !ok {
 		if scheme, ok = attributeText(attributes, "url.scheme"); !ok {
 			scheme = "http"
 		}
-	}
-	host, ok := attributeText(attributes, "http.host")
-	if !ok {
-		host, _ = attributeText(attributes, "server.address")
 	}
 	var sent []Header
 	var body *Message
@@ -169,8 +165,6 @@ func curl(method string, attributes []Attribute, path string, record *GatewayRec
 	var lines []string
 	for _, h := range sent {
 		switch {
-		case h.Name == "host":
-			host = h.Value
 		case h.Name == "accept-encoding":
 			compressed = true
 		case h.Name != "" && !notSent[h.Name] && !trace[h.Name]:
@@ -204,6 +198,3 @@ func shellQuote(text string) string {
 	}
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
-
-// spanID writes the id of an encoded span.
-func spanID(raw []byte) string { return hex.EncodeToString(raw) }

@@ -16,9 +16,10 @@ type kind uint8
 
 const (
 	padding   kind = iota // up to the end of the memory
-	kindOwn               // a request of the gateway: its note, then the spans as fields of a ScopeSpans message
 	kindSpans             // a ResourceSpans message
 	kindLogs              // a ResourceLogs message
+	kindOwn               // a request of the gateway: its note, then the spans as fields of a ScopeSpans message
+	kindRaw               // the same with the spans as the gateway has them: kindOwn once Options.Expand has read them
 )
 
 // header stands before each record: its size with the header, its kind, the number of its trace, and the position of

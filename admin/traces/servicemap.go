@@ -50,7 +50,7 @@ func (s *Store) newestFirst(n int, yield func(*stored)) {
 			return
 		}
 		for i := range some {
-			yield(&some[i])
+			yield(s.prepare(&some[i]))
 		}
 		n -= len(some)
 	}
@@ -105,7 +105,9 @@ func (m *mapper) add(t *stored, resource []byte) {
 			case hasParent:
 				m.call(m.service(&all[p]), to, s)
 			case s.kind == kindServer:
-				m.call(m.node(outside, "outside", outside), to, s)
+				from := m.node(outside, "outside", outside)
+				m.count(from, s)
+				m.call(from, to, s)
 			}
 			continue
 		}

@@ -29,11 +29,16 @@ const (
 type Options struct {
 	Limit    int64  // bytes; 0: DefaultLimit
 	Resource []byte // that the gateway's own spans come from: an OTLP Resource message
+	// Expand turns Request.Spans into the spans as consecutive "spans" fields of an OTLP ScopeSpans message, the root
+	// first, so that this is done for what somebody looks at alone. It gives nil for what it cannot read and may be
+	// called by several goroutines. nil: they are in that form already.
+	Expand func(spans []byte) []byte
 }
 
 // Store is a bounded set of traces. It is safe for use by several goroutines.
 type Store struct {
 	resource []byte
+	expand   func([]byte) []byte
 	limit    int64
 	overview overview
 
@@ -74,7 +79,7 @@ func New(options Options) *Store {
 	}
 	limit = max(limit, minLimit)
 	return &Store{
-		resource: options.Resource, limit: limit, epoch: uint64(time.Now().UnixNano()),
+		resource: options.Resource, expand: options.Expand, limit: limit, epoch: uint64(time.Now().UnixNano()),
 		ring: newRing(int(limit)), byID: map[[16]byte]uint64{}, first: 1,
 	}
 }
@@ -97,8 +102,12 @@ func (s *Store) Add(r *Request) {
 	note := appendNote(append(buffer[:0], 0, 0, 0), &r.Note)
 	size := len(note) - 3
 	note[0], note[1], note[2] = byte(size), byte(size>>8), byte(size>>16)
+	k := kindOwn
+	if s.expand != nil {
+		k = kindRaw
+	}
 	s.mu.Lock()
-	s.add(kindOwn, r.TraceID, note, r.Spans)
+	s.add(k, r.TraceID, note, r.Spans)
 	s.mu.Unlock()
 	buffers.Put(buffer)
 }
@@ -266,7 +275,25 @@ type stored struct {
 	parts   []part // in the order of their arrival
 }
 
-// read copies a trace out of the ring. The caller holds the lock.
+// prepare puts what read has copied into the form that it is worked with.
+func (s *Store) prepare(t *stored) *stored {
+	for i := range t.parts {
+		t.parts[i].kind, t.parts[i].body = s.expanded(t.parts[i].kind, t.parts[i].body)
+	}
+	return t
+}
+
+// expanded makes a record of kindOwn of one of kindRaw.
+func (s *Store) expanded(k kind, body []byte) (kind, []byte) {
+	if k != kindRaw {
+		return k, body
+	}
+	_, spans := splitOwn(body)
+	head := body[:len(body)-len(spans)]
+	return kindOwn, append(head[:len(head):len(head)], s.expand(spans)...)
+}
+
+// read copies a trace out of the ring, for prepare. The caller holds the lock.
 func (s *Store) read(number uint64) stored {
 	e := s.entry(number)
 	t := stored{id: e.id, number: number, changed: e.changed, clipped: e.clipped, parts: make([]part, e.records)}
@@ -290,12 +317,13 @@ func (s *Store) find(id string) (stored, bool) {
 		return stored{}, false
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	number, ok := s.byID[raw]
-	if !ok {
-		return stored{}, false
+	var t stored
+	if ok {
+		t = s.read(number)
 	}
-	return s.read(number), true
+	s.mu.Unlock()
+	return *s.prepare(&t), ok
 }
 
 // has reports whether there is a trace of that id.

@@ -249,7 +249,7 @@ func BenchmarkAdd(b *testing.B) {
 	_, frames := splitOwn(found.parts[0].body)
 	s := newStore(b, 0)
 	r := &Request{Spans: frames, Note: Note{
-		RequestID: "0123456789abcdef0123456789abcdef", RouteID: "r", ServiceID: "s", Sampling: "rate 1", UpstreamURI: "/a",
+		RouteID: "r", ServiceID: "s", Sampling: "rate 1", UpstreamURI: "/a",
 		Tries: []Attempt{{IP: "127.0.0.1", Port: 80}},
 	}}
 	b.ReportAllocs()

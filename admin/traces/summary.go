@@ -100,8 +100,8 @@ func summarise(t *stored, resource []byte) Summary {
 
 // httpFacts is what the attributes of a span say of a request, under the names of any convention.
 type httpFacts struct {
-	method, host, path, route, service, routeName, consumer, requestID string
-	status                                                             int
+	method, host, path, route, service, routeName, consumer, requestID, client string
+	status                                                                     int
 }
 
 func readHTTP(message []byte) (h httpFacts) {
@@ -120,6 +120,8 @@ func readHTTP(message []byte) (h httpFacts) {
 			target = text(value)
 		case "http.url", "url.full":
 			full = text(value)
+		case "http.client_ip", "client.address":
+			h.client = text(value)
 		case "http.route":
 			h.route = text(value)
 		case "http.status_code", "http.response.status_code":

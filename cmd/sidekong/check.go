@@ -75,7 +75,7 @@ func checkFile(ctx context.Context, sys system, file string) (ok bool, err error
 		return false, err
 	}
 	defer resolver.Close()
-	gateway, err := proxy.New(proxy.Options{Registry: registry, Resolver: resolver, Logger: newLogger(sys.stderr, "text", "error")})
+	gateway, err := proxy.New(proxy.Options{Registry: registry, Resolver: resolver, Logger: newLogger(sys.stderr, "text", newLogLevel("error"))})
 	if err != nil {
 		return false, err
 	}

@@ -70,7 +70,8 @@ func isTerminal(w io.Writer) bool {
 
 // demo runs until ctx ends: receiver, backend and sidecar, the ends of one trace each.
 func demo(ctx context.Context, sys system, address string, options otlp.TreeOptions) error {
-	logger := newLogger(sys.stderr, "text", "warn")
+	level := newLogLevel("warn")
+	logger := newLogger(sys.stderr, "text", level)
 	group, ctx := errgroup.WithContext(ctx)
 
 	receiver := newReceiver(sys.stdout, options)
@@ -95,7 +96,7 @@ func demo(ctx context.Context, sys system, address string, options otlp.TreeOpti
 	if err != nil {
 		return err
 	}
-	app, err := build(ctx, sys, settings, otel, "", logger)
+	app, err := build(ctx, sys, settings, otel, "", logger, level)
 	if err != nil {
 		return err
 	}

@@ -8,11 +8,25 @@ import (
 	"sidekong/admin/traces"
 	"sidekong/configs/entity"
 	"sidekong/proxy/plugin"
+	"sidekong/tracing"
 	"sidekong/tracing/otlp"
 )
 
 // observer tells the page's store of the gateway's requests.
 type observer struct{ store *traces.Store }
+
+// expander reads what observe stores, for traces.Options.Expand.
+func expander(tracer *tracing.Tracer) func(spans []byte) []byte {
+	return func(spans []byte) []byte {
+		trace, err := tracer.Restore(spans)
+		if err != nil {
+			return nil
+		}
+		defer trace.Release()
+		frames, _ := otlp.Frames{Trace: trace}.AppendFrames(nil)
+		return frames
+	}
+}
 
 // requests are records on their way to the store, which copies them. Their buffers have the size that most need.
 var requests = sync.Pool{New: func() any { return &traces.Request{Spans: make([]byte, 0, 4<<10)} }}
@@ -33,14 +47,14 @@ func (o observer) observe(c *plugin.Context) {
 	}
 	r := requests.Get().(*traces.Request)
 	r.TraceID = c.Trace.ID()
-	r.Spans, _ = otlp.Frames{Trace: c.Trace}.AppendFrames(r.Spans[:0])
+	r.Spans = c.Trace.AppendSnapshot(r.Spans[:0])
 	n := &r.Note
 	n.Sampled = c.Trace.Sampled()
 	if c.Notes != nil {
 		n.TraceIn, n.TraceOut, n.Sampling = c.Notes.TraceIn, c.Notes.TraceOut, c.Notes.Sampling
 		n.Sampled = n.Sampled && !c.Notes.Dropped
 	}
-	n.RequestID, n.Client = c.RequestID, c.Client.String()
+	n.Host = c.Request.Host
 	if c.Route != nil {
 		n.RouteID = c.Route.ID
 	}

@@ -33,6 +33,12 @@ func (a *app) status() admin.Status {
 				return true, ""
 			}
 		},
+		Database: func() string {
+			if away := a.unreachable.Load(); away != nil {
+				return *away
+			}
+			return ""
+		},
 		ConfigurationHash: func() string { return a.store.Snapshot().Hash },
 		ConfigurationFault: func() string {
 			if fault := a.fault.Load(); fault != nil {
@@ -55,26 +61,30 @@ func (a *app) status() admin.Status {
 func (a *app) upstreams() []admin.Upstream {
 	all := []admin.Upstream{}
 	for _, h := range a.gateway.Health() {
-		up := admin.Upstream{Name: h.Upstream.Name, Health: balancer.HealthchecksOff, Targets: []admin.Target{}}
-		switch {
-		case h.Checked && h.Healthy:
-			up.Health = balancer.Healthy
-		case h.Checked:
-			up.Health = balancer.Unhealthy
-		}
-		for _, t := range h.Targets {
-			target := admin.Target{
-				Target: t.Target.Target, Health: t.Health, Weight: t.Target.Weight, DNS: t.DNS, Addresses: []admin.Address{},
-			}
-			for _, address := range t.Addresses {
-				target.Addresses = append(target.Addresses, admin.Address(address))
-			}
-			up.Targets = append(up.Targets, target)
-		}
-		all = append(all, up)
+		all = append(all, upstreamStatus(h))
 	}
 	slices.SortFunc(all, func(a, b admin.Upstream) int { return strings.Compare(a.Name, b.Name) })
 	return all
+}
+
+func upstreamStatus(h proxy.UpstreamHealth) admin.Upstream {
+	up := admin.Upstream{Name: h.Upstream.Name, Health: balancer.HealthchecksOff, Targets: []admin.Target{}}
+	switch {
+	case h.Checked && h.Healthy:
+		up.Health = balancer.Healthy
+	case h.Checked:
+		up.Health = balancer.Unhealthy
+	}
+	for _, t := range h.Targets {
+		target := admin.Target{
+			Target: t.Target.Target, Health: t.Health, Weight: t.Target.Weight, DNS: t.DNS, Addresses: []admin.Address{},
+		}
+		for _, address := range t.Addresses {
+			target.Addresses = append(target.Addresses, admin.Address(address))
+		}
+		up.Targets = append(up.Targets, target)
+	}
+	return up
 }
 
 func (a *app) traffic() admin.Traffic {

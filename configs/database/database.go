@@ -25,9 +25,11 @@ import (
 )
 
 // DB is one database. Its methods are safe for use by several goroutines and see their context's end. Objects that
-// they return belong to the caller, those of Document are for reading alone. Ids are compared without regard to case and stored in lower case. kind is the
-// entity's plural as Kong's tables have it: services, routes, plugins, consumers, upstreams, targets, certificates,
-// ca_certificates, snis, keyauth_credentials, basicauth_credentials.
+// they return belong to the caller, those of Document are for reading alone. Ids are stored in lower case, in whatever
+// case they are given.
+//
+// kind is the entity's plural as Kong's tables have it: services, routes, plugins, consumers, upstreams, targets,
+// certificates, ca_certificates, snis, keyauth_credentials, basicauth_credentials.
 type DB interface {
 	// Get finds an entity by its id, nil if there is none.
 	Get(ctx context.Context, kind, id string) (entity.Object, error)

@@ -71,6 +71,14 @@ func errNewer(found int) error {
 		found, len(migrations))
 }
 
+// opened is the last step of opening a database.
+func (d *sqlDB) opened(ctx context.Context) (DB, error) {
+	if err := d.migrate(ctx); err != nil {
+		return nil, errors.Join(d.failed(ctx, "open database", err), d.Close())
+	}
+	return d, nil
+}
+
 // migrate brings the database to today's schema. Several programs may do so at once: one does it, the others wait.
 func (d *sqlDB) migrate(ctx context.Context) error {
 	switch found, err := d.schemaVersion(ctx); {

@@ -85,11 +85,7 @@ func OpenPostgres(ctx context.Context, o PostgresOptions, schemas *entity.Schema
 		},
 		model: newModel(schemas), read: pool, write: pool, writing: make(chan struct{}, 1), now: time.Now,
 	}
-	if err := d.migrate(ctx); err != nil {
-		d.Close()
-		return nil, d.failed(ctx, "open database", err)
-	}
-	return d, nil
+	return d.opened(ctx)
 }
 
 // postgresConfig is made of the options alone, not of the environment or of files in the home folder.

@@ -84,7 +84,7 @@ func query(ctx context.Context, q querier, statement string, args []any, row fun
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // rows.Err says what matters
 	for rows.Next() {
 		if err := row(rows); err != nil {
 			return err

@@ -57,8 +57,7 @@ func OpenSQLite(ctx context.Context, path string, schemas *entity.Schemas) (DB, 
 	}
 	read, err := open(sqliteReaders, "deferred", "query_only(ON)")
 	if err != nil {
-		write.Close()
-		return nil, err
+		return nil, errors.Join(err, write.Close())
 	}
 	d := &sqlDB{
 		dialect: dialect{
@@ -70,14 +69,9 @@ func OpenSQLite(ctx context.Context, path string, schemas *entity.Schemas) (DB, 
 		model: newModel(schemas), read: read, write: write, writing: make(chan struct{}, 1), now: time.Now,
 	}
 	if err := write.PingContext(ctx); err != nil { // makes the file one of SQLite's, with a log
-		d.Close()
-		return nil, d.failed(ctx, "open database", err)
+		return nil, errors.Join(d.failed(ctx, "open database", err), d.Close())
 	}
-	if err := d.migrate(ctx); err != nil {
-		d.Close()
-		return nil, d.failed(ctx, "open database", err)
-	}
-	return d, nil
+	return d.opened(ctx)
 }
 
 // sqliteUnreachable says which errors may pass: another program writes for long, the disk is full or broken.

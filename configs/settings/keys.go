@@ -234,6 +234,15 @@ var keys = []key{
 		set: to(func(d *draft) *string { return &d.AdminToken }, text),
 	},
 
+	{
+		name: "nginx_admin_ssl_verify_client", def: "off",
+		set: to(func(d *draft) *bool { return &d.AdminVerifyClient }, parseBool),
+	},
+	{
+		name: "nginx_admin_ssl_client_certificate",
+		set:  to(func(d *draft) *string { return &d.AdminClientCA }, text),
+	},
+
 	// Names of upstreams.
 	{
 		name: "dns_resolver",

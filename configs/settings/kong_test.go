@@ -79,7 +79,7 @@ func TestDefaultsAreKongs(t *testing.T) {
 	for _, k := range keys {
 		value, isKongs := published[k.name]
 		// nginx's own settings Kong takes by their beginning.
-		if isKongs == k.own && !strings.HasPrefix(k.name, "nginx_http_") {
+		if isKongs == k.own && !strings.HasPrefix(k.name, "nginx_") {
 			t.Errorf("%s: own is %v, and Kong's list has it: %v", k.name, k.own, isKongs)
 		}
 		if !isKongs {

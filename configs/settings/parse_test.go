@@ -203,6 +203,8 @@ headers_upstream = off
 allow_debug_header = on
 router_flavor = traditional_compatible
 admin_token = t0ken
+nginx_admin_ssl_verify_client = on
+nginx_admin_ssl_client_certificate = /ca3
 dns_resolver = 192.0.2.53
 dns_hostsfile = /h
 dns_order = A
@@ -285,6 +287,8 @@ untrusted_lua_sandbox_environment = d
 		AllowDebugHeader:        true,
 		RouterFlavor:            "traditional_compatible",
 		AdminToken:              "t0ken",
+		AdminVerifyClient:       true,
+		AdminClientCA:           "/ca3",
 		TraceContextTrustedOnly: true,
 		LongRequestReport:       30 * time.Second,
 		KongAdmin: KongAdmin{

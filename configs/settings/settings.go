@@ -27,7 +27,7 @@ type Settings struct {
 	Database                string   // "off", "sqlite", "postgres"; unless set, off where a declarative configuration is given, else sqlite
 	Postgres                Postgres
 	DBCacheTTL              time.Duration // how long what was asked of the database is remembered; 0 = until it changes
-	Prefix                  string   // folder for what the program keeps; may not exist yet
+	Prefix                  string        // folder for what the program keeps; may not exist yet
 
 	TracingInstrumentations []string // as given, no repeats: ["off"], or any of the others, "all" and "request" included
 	TracingSamplingRate     float64  // 0 to 1
@@ -79,8 +79,10 @@ type Settings struct {
 	LongRequestReport       time.Duration // requests that last longer are reported while they last; 0 = not
 	KongAdmin               KongAdmin
 
-	AdminToken string // secret; "" = none
-	NodeID     string // a UUID, lower case; "" = the caller makes one
+	AdminToken        string // secret; "" = none
+	AdminVerifyClient bool   // TLS listeners of the Admin API want a certificate that AdminClientCA has signed
+	AdminClientCA     string // a path or PEM
+	NodeID            string // a UUID, lower case; "" = the caller makes one
 
 	entries []Entry
 }
@@ -170,6 +172,16 @@ type Entry struct {
 
 // Entries gives every honoured setting and every other one that was set, by name.
 func (s *Settings) Entries() []Entry { return append([]Entry(nil), s.entries...) }
+
+// Origin says where a setting's value comes from, as in Entry; "" for what is none of the settings.
+func (s *Settings) Origin(key string) string {
+	for _, e := range s.entries {
+		if e.Key == key {
+			return e.Origin
+		}
+	}
+	return ""
+}
 
 // Warning is something that the operator should know and that stops nothing.
 type Warning struct {

@@ -3,17 +3,24 @@ package plugin
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 )
 
 // ErrBodyTooLarge says that a request's body is longer than was asked for.
 var ErrBodyTooLarge = errors.New("body is too large")
 
+// BodyError is that a client did not send its request's body as it should. A plugin that returns one is not at fault:
+// the client gets its 400, 408 or 413.
+type BodyError struct{ Err error }
+
+func (e *BodyError) Error() string { return "read request body: " + e.Err.Error() }
+
+func (e *BodyError) Unwrap() error { return e.Err }
+
 // Body reads the request's whole body, or gives what SetBody set. It still goes upstream afterwards. It may be called
 // more than once, in the rewrite and access phases; what it gives must not be changed. limit is in bytes, 0 standing
 // for none. A longer body gives ErrBodyTooLarge, with its length where it is known and else what is known to be there;
-// the request can go on with it. Any other error means that the client did not send it all.
+// the request can go on with it. Any other error is a *BodyError.
 func (c *Context) Body(limit int64) (body []byte, length int64, err error) {
 	body, known := c.HeldBody()
 	switch {
@@ -32,7 +39,7 @@ func (c *Context) Body(limit int64) (body []byte, length int64, err error) {
 	body, err = io.ReadAll(source)
 	if err != nil {
 		r.Body = resumed{io.MultiReader(bytes.NewReader(body), failing{err}), r.Body}
-		return nil, 0, fmt.Errorf("read request body: %w", err)
+		return nil, 0, &BodyError{Err: err}
 	}
 	if limit > 0 && int64(len(body)) > limit {
 		r.Body = resumed{io.MultiReader(bytes.NewReader(body), r.Body), r.Body}

@@ -462,3 +462,18 @@ func recoverPlugin(ctx *Context, err *error) {
 			"request_id", ctx.RequestID, "stack", string(debug.Stack()))
 	}
 }
+
+// Plugins are the instances that run for a consumer of that id ("": none), in the order in which they run.
+func (c *Chain) Plugins(consumer string) []*entity.Plugin {
+	var all []*entity.Plugin
+	for i := range c.steps {
+		b := c.steps[i].plain
+		if own := c.steps[i].byConsumer[consumer]; own != nil {
+			b = own
+		}
+		if b != nil {
+			all = append(all, b.config)
+		}
+	}
+	return all
+}

@@ -56,23 +56,11 @@ func (c *Context) ExitJSON(status int, value any) {
 // ExitBare answers the request without a body of its own: with Kong's error page for the statuses that Kong has one
 // for, else with nginx's, else with nothing. Kong: kong/pdk/response.lua exit; nginx: error_page
 func (c *Context) ExitBare(status int) {
-	if message, ok := pageMessages[status]; ok {
-		prefer := strings.Join(c.Request.Header["Accept"], ",")
-		if prefer == "" {
-			prefer = c.Request.Header.Get("Content-Type")
-		}
-		if prefer == "" {
-			prefer = "text/plain"
-		}
-		contentType, page := Page(prefer, message, c.RequestID)
-		c.Exit(Answer{Status: status, Source: FromError, Header: http.Header{"Content-Type": {contentType}}, Body: page})
-		return
+	prefer := strings.Join(c.Request.Header["Accept"], ",")
+	if prefer == "" {
+		prefer = c.Request.Header.Get("Content-Type")
 	}
-	if title, ok := builtinTitles[status]; ok {
-		c.Exit(Answer{Status: status, Header: http.Header{"Content-Type": {"text/html; charset=UTF-8"}}, Body: builtinPage(title)})
-		return
-	}
-	c.Exit(Answer{Status: status, Header: NoContentType(), Body: []byte{}})
+	c.Exit(BareAnswer(status, prefer, c.RequestID))
 }
 
 // NoContentType is a header that keeps net/http from guessing a content type.
@@ -87,51 +75,6 @@ func EncodeJSON(value any) ([]byte, error) {
 		return nil, err
 	}
 	return []byte(strings.TrimSuffix(out.String(), "\n")), nil
-}
-
-// pageMessages are the statuses for which Kong has its own error page. Kong: kong/error_handlers.lua
-var pageMessages = map[int]string{
-	400: "Bad request",
-	404: "Not found",
-	405: "Method not allowed",
-	408: "Request timeout",
-	411: "Length required",
-	412: "Precondition failed",
-	413: "Payload too large",
-	414: "URI too long",
-	417: "Expectation failed",
-	494: "Request header or cookie too large",
-	500: "An unexpected error occurred",
-	502: "An invalid response was received from the upstream server",
-	503: "The upstream server is currently unavailable",
-	504: "The upstream server is timing out",
-}
-
-// builtinTitles are the statuses for which nginx has a page of its own. nginx: ngx_http_special_response.c
-var builtinTitles = map[int]string{
-	301: "301 Moved Permanently",
-	302: "302 Found",
-	303: "303 See Other",
-	307: "307 Temporary Redirect",
-	308: "308 Permanent Redirect",
-	401: "401 Authorization Required",
-	402: "402 Payment Required",
-	403: "403 Forbidden",
-	406: "406 Not Acceptable",
-	409: "409 Conflict",
-	410: "410 Gone",
-	415: "415 Unsupported Media Type",
-	416: "416 Requested Range Not Satisfiable",
-	421: "421 Misdirected Request",
-	429: "429 Too Many Requests",
-	501: "501 Not Implemented",
-	505: "505 HTTP Version Not Supported",
-	507: "507 Insufficient Storage",
-}
-
-func builtinPage(title string) []byte {
-	return []byte("<html>\r\n<head><title>" + title + "</title></head>\r\n<body>\r\n<center><h1>" + title +
-		"</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n")
 }
 
 // isGRPC tells a gRPC call, whose caller reads headers and no page. Kong: kong/pdk/response.lua is_grpc_request

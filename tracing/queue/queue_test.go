@@ -790,3 +790,29 @@ func TestLogLines(t *testing.T) {
 		}
 	})
 }
+
+// A receiver that takes its time loses nothing where nobody chose a bound, and does where the queue is bounded by Kong's
+// number of entries: 36,000 spans a second, 300 ms a post.
+func TestSlowReceiverAtSaturation(t *testing.T) {
+	for _, entries := range []int{0, 10_000} {
+		synctest.Test(t, func(t *testing.T) {
+			r := &receiver{t: t, answer: func(ctx context.Context, _ int) (int64, error) {
+				sleep(ctx, 300*time.Millisecond, nil, nil)
+				return 0, nil
+			}}
+			settings := DefaultSettings()
+			settings.MaxEntries = entries
+			q, end := run(t, settings, r)
+			created := 0
+			for range 500 {
+				q.Append(spans{first: created, n: 360, size: 300})
+				created += 360
+				pass(10 * time.Millisecond)
+			}
+			got := end(time.Minute)
+			if lost := got.Dropped.Total(); (lost > 0) != (entries > 0) || got.Created != uint64(created) || got.Delivered+lost != got.Created {
+				t.Errorf("max_entries %d: %d of %d lost (%v)", entries, lost, created, got.Dropped)
+			}
+		})
+	}
+}

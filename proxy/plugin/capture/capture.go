@@ -52,9 +52,9 @@ func newCapture(p *entity.Plugin, env plugin.Env) (plugin.Instance, error) {
 	if o.MinDuration != nil {
 		c.least = time.Duration(*o.MinDuration * float64(time.Millisecond))
 	}
-	c.redactor = redactor{
-		off: !o.Redact, mask: o.Mask, cards: o.MaskCardNumbers,
-		names: newNames(append(keyNames(env.Plugins), o.MaskedNames...), o.UnmaskedNames),
+	c.redactor = redactor{off: !o.Redact, mask: o.Mask, cards: o.MaskCardNumbers}
+	if c.redactor.names, err = newNames(append(keyNames(env.Plugins), o.MaskedNames...), o.UnmaskedNames); err != nil {
+		return nil, err
 	}
 	for _, path := range o.MaskedPaths {
 		c.redactor.paths = append(c.redactor.paths, parsePath(path))
@@ -82,6 +82,7 @@ func keyNames(plugins []*entity.Plugin) (names []string) {
 // record is what is noted of one request.
 type record struct {
 	off                bool // the request is not recorded
+	host               [1]string
 	headers            []field
 	scratch            []field // for the answer's
 	requestType        string
@@ -105,7 +106,8 @@ func (c *capture) begin(ctx *plugin.Context) *record {
 		return r
 	}
 	if c.RequestHeaders {
-		r.headers = append(r.headers, field{name: "Host", value: ctx.Request.Host})
+		r.host[0] = ctx.Request.Host
+		r.headers = append(r.headers, field{"Host", r.host[:]})
 		r.headers = takeFields(r.headers, ctx.Request.Header)
 	}
 	return r
@@ -128,7 +130,7 @@ func (c *capture) Access(ctx *plugin.Context) error {
 
 // sink makes one for a body of a content type.
 func (c *capture) sink(contentType string) sink {
-	s := sink{budget: &c.budget, digest: c.BodyDigest}
+	s := sink{budget: &c.budget, digest: c.BodyDigest != digestNever}
 	if c.keeps(contentType) {
 		s.limit = c.MaxBodyBytes
 	}
@@ -204,32 +206,52 @@ func (c *capture) wants(ctx *plugin.Context) bool {
 	return c.least >= 0 && time.Since(ctx.Arrived) >= c.least
 }
 
-// maskedKey is the attribute that lists what was masked, as a JSON array.
-const maskedKey = "sidekong.capture.masked"
+// The attributes. Those of a body have companions: its size and its digest.
+const (
+	keyPeer            = "net.sock.peer.addr"
+	keyTarget          = "http.target"
+	keyRequestHeaders  = "http.request.headers"
+	keyRequestBody     = "http.request.body"
+	keyResponseHeaders = "http.response.headers"
+	keyResponseBody    = "http.response.body"
+	keyMasked          = "sidekong.capture.masked" // what was masked, as a JSON array
+)
+
+// setter makes what sets attributes of the root. They take the place of those that are there, a script's for example.
+func setter(root tracing.Span) func(key string, value tracing.Value) {
+	trace, at := root.Trace(), root.Index()
+	for attr := trace.FirstAttr(at); attr != nil; attr = trace.NextAttr(attr) {
+		if strings.HasPrefix(attr.Key, "net.sock") || strings.HasPrefix(attr.Key, "http.target") ||
+			strings.HasPrefix(attr.Key, "http.request.") || strings.HasPrefix(attr.Key, "http.response.") {
+			return root.Replace
+		}
+	}
+	return root.Set
+}
 
 // describe sets the attributes of the root span.
 func (c *capture) describe(ctx *plugin.Context, r *record) {
 	var found marks
 	masking := func(part string) *masking { return &masking{redactor: &c.redactor, marks: &found, part: part} }
-	set := func(key, value string) { ctx.Root.Replace(key, tracing.StringValue(value)) }
+	set := setter(ctx.Root)
 	if c.PeerAddress {
-		set("net.sock.peer.addr", ctx.Peer.String())
+		set(keyPeer, tracing.StringValue(ctx.Peer.String()))
 	}
 	if c.Target {
-		set("http.target", masking("request.target").target(ctx.ForwardedURI))
+		set(keyTarget, tracing.StringValue(masking("request.target").target(ctx.ForwardedURI)))
 	}
 	if c.RequestHeaders {
-		set("http.request.headers", string(masking("request.headers").headers(nil, r.headers)))
+		set(keyRequestHeaders, masking("request.headers").headers(r.headers))
 	}
 	if r.tee != nil {
-		c.describeBody(ctx.Root, "http.request.body", &r.request, r.requestType, r.requestCoding, masking("request.body"))
+		c.describeBody(set, bodyKeys{keyRequestBody, keyRequestBody + ".size", keyRequestBody + ".sha256"}, &r.request, r.requestType, r.requestCoding, masking("request.body"))
 	}
 	if c.ResponseHeaders && ctx.Response.Header != nil {
 		r.scratch = takeFields(r.scratch, ctx.Response.Header)
-		set("http.response.headers", string(masking("response.headers").headers(nil, r.scratch)))
+		set(keyResponseHeaders, masking("response.headers").headers(r.scratch))
 	}
 	if c.ResponseBody {
-		c.describeBody(ctx.Root, "http.response.body", &r.response, r.responseType, r.responseCoding, masking("response.body"))
+		c.describeBody(set, bodyKeys{keyResponseBody, keyResponseBody + ".size", keyResponseBody + ".sha256"}, &r.response, r.responseType, r.responseCoding, masking("response.body"))
 	}
 	if len(found.places) == 0 {
 		return
@@ -244,18 +266,20 @@ func (c *capture) describe(ctx *plugin.Context, r *record) {
 		}
 		list = appendQuoted(list, place)
 	}
-	set(maskedKey, string(append(list, ']')))
+	set(keyMasked, tracing.StringValue(string(append(list, ']'))))
 }
 
+type bodyKeys struct{ text, size, digest string }
+
 // describeBody sets the attributes of a body, if there was one.
-func (c *capture) describeBody(root tracing.Span, key string, s *sink, contentType, coding string, m *masking) {
+func (c *capture) describeBody(set func(string, tracing.Value), keys bodyKeys, s *sink, contentType, coding string, m *masking) {
 	if s.size == 0 {
 		return
 	}
-	root.Replace(key, tracing.StringValue(c.show(s, contentType, coding, m)))
-	root.Replace(key+".size", tracing.IntValue(s.size))
-	if s.digest && s.whole {
-		root.Replace(key+".sha256", tracing.StringValue(s.sha256()))
+	set(keys.text, tracing.StringValue(c.show(s, contentType, coding, m)))
+	set(keys.size, tracing.IntValue(s.size))
+	if s.digest && s.whole && (c.BodyDigest == digestAlways || s.size != int64(len(s.kept))) {
+		set(keys.digest, tracing.StringValue(s.sha256()))
 	}
 }
 
@@ -289,6 +313,9 @@ func (c *capture) show(s *sink, contentType, coding string, m *masking) string {
 		return note("binary:")
 	}
 	body = wholeRunes(body)
+	if m.cut == false && coding == "" && m.clean(body, formatOf(media)) {
+		return string(body)
+	}
 	out := m.text(make([]byte, 0, len(body)+len(body)/8+64), body, contentType)
 	if len(out) > s.limit { // masks may be longer than what they hide
 		out, m.cut = wholeRunes(out[:s.limit]), true

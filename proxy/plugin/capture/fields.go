@@ -1,82 +1,141 @@
 package capture
 
 import (
-	"cmp"
 	"net/http"
-	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
+
+	"sidekong/tracing"
 )
 
 // maxHeaders bounds the text that a request's or an answer's headers become, in bytes.
 const maxHeaders = 64 << 10
 
-// field is a header with its values: the first, and those after it.
+// field is a header with its values, of which there is one at least.
 type field struct {
-	name, value string
-	more        []string
+	name   string
+	values []string
 }
 
 // takeFields notes headers. They are not read before the end, when it is known whether they are of interest.
 func takeFields(fields []field, h http.Header) []field {
 	for name, values := range h {
 		if len(values) > 0 {
-			fields = append(fields, field{name, values[0], values[1:]})
+			fields = append(fields, field{name, values})
 		}
 	}
 	return fields
 }
 
+// texts are what JSON is written to before it becomes an attribute.
+var texts = sync.Pool{New: func() any { return new([]byte) }}
+
 // headers writes fields as a JSON object in the order of their names, which are lower case. A header that came more than
 // once becomes an array.
-func (m *masking) headers(out []byte, fields []field) []byte {
-	slices.SortFunc(fields, func(a, b field) int { return cmp.Compare(a.name, b.name) })
-	from := len(out)
-	out = append(out, '{')
+func (m *masking) headers(fields []field) tracing.Value {
+	for i := 1; i < len(fields) && len(fields) <= maxSorted; i++ {
+		for j := i; j > 0 && fields[j].name < fields[j-1].name; j-- {
+			fields[j], fields[j-1] = fields[j-1], fields[j]
+		}
+	}
+	buffer := texts.Get().(*[]byte)
+	out := append((*buffer)[:0], '{')
 	for i := range fields {
 		f := &fields[i]
-		if len(out)-from > maxHeaders {
+		if len(out) > maxHeaders {
 			out = append(out, `,"…":"truncated"`...)
 			break
 		}
 		if i > 0 {
 			out = append(out, ',')
 		}
-		start := len(out)
-		out = append(appendQuoted(out, f.name), ':')
-		for j := start; j < len(out); j++ {
-			if c := out[j]; 'A' <= c && c <= 'Z' {
-				out[j] = c + ('a' - 'A')
-			}
-		}
-		if len(f.more) == 0 {
-			out = m.value(out, f.name, f.value)
+		known := m.names.header(f.name)
+		out = append(out, known.quoted...)
+		if len(f.values) == 1 {
+			out = m.value(out, known, f.values[0])
 			continue
 		}
-		out = m.value(append(out, '['), f.name, f.value)
-		for _, value := range f.more {
-			out = m.value(append(out, ','), f.name, value)
+		for i, value := range f.values {
+			open := byte(',')
+			if i == 0 {
+				open = '['
+			}
+			out = m.value(append(out, open), known, value)
 		}
 		out = append(out, ']')
 	}
 	out = append(out, '}')
-	if m.off {
-		return out
+	if !m.off {
+		out = m.shapes(out, 0)
 	}
-	return m.shapes(out, from)
+	text := string(out)
+	if *buffer = out; cap(out) <= maxHeaders {
+		texts.Put(buffer)
+	}
+	return tracing.StringValue(text)
+}
+
+// maxSorted is how many headers are put in order; there are seldom more.
+const maxSorted = 100
+
+// headerName is what is known of a header by its name.
+type headerName struct {
+	name   string
+	quoted string // as the name of a JSON field, with the colon
+	secret bool
+}
+
+// header finds out about a header's name. The same come again and again, so that the last ones are kept.
+func (n *names) header(name string) *headerName {
+	if len(name) == 0 {
+		return &headerName{quoted: `"":`}
+	}
+	last := len(name) - 1
+	at := &n.headers[(len(name)*31+int(name[0])*7+int(name[last])*3+int(name[last/2]))%len(n.headers)]
+	if known := at.Load(); known != nil && known.name == name {
+		return known
+	}
+	name = strings.Clone(name)
+	known := &headerName{name, string(appendQuoted(nil, strings.ToLower(name))) + ":", secret(n, name)}
+	if len(name) <= maxName {
+		at.Store(known)
+	}
+	return known
 }
 
 // value writes a header's value, but for what is secret by its look.
-func (m *masking) value(out []byte, name, value string) []byte {
+func (m *masking) value(out []byte, of *headerName, value string) []byte {
 	switch {
 	case m.off:
-	case secret(m.names, name):
+	case of.secret:
 		out = append(out, '"')
-		return append(m.hide(out, name), '"')
+		return append(m.hide(out, of.name), '"')
 	case strings.IndexByte(value, '=') >= 0: // parameters, and those of a URL
 		return appendQuoted(out, m.lines(nil, []byte(value)))
 	}
 	return appendQuoted(out, value)
+}
+
+// plain are the bytes that stand for themselves in a JSON string.
+var plain = func() (table [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		table[c] = c != '"' && c != '\\'
+	}
+	return table
+}()
+
+// load reads eight bytes.
+func load[T ~string | ~[]byte](text T, at int) uint64 {
+	_ = text[at+7]
+	return uint64(text[at]) | uint64(text[at+1])<<8 | uint64(text[at+2])<<16 | uint64(text[at+3])<<24 |
+		uint64(text[at+4])<<32 | uint64(text[at+5])<<40 | uint64(text[at+6])<<48 | uint64(text[at+7])<<56
+}
+
+// allPlain reports whether eight bytes are plain.
+func allPlain(word uint64) bool {
+	const quotes, slashes, spaces = '"' * ones, '\\' * ones, ' ' * ones
+	return (word|(word-spaces)|(word^quotes-ones)|(word^slashes-ones))&tops == 0
 }
 
 // appendQuoted writes text as a JSON string. What is no UTF-8 is replaced.
@@ -86,8 +145,9 @@ func appendQuoted[T ~string | ~[]byte](out []byte, text T) []byte {
 	kept := 0
 	for i := 0; i < len(text); {
 		c := text[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
-			i++
+		if plain[c] {
+			for i++; i+8 <= len(text) && allPlain(load(text, i)); i += 8 {
+			}
 			continue
 		}
 		if c >= utf8.RuneSelf {

@@ -1,8 +1,11 @@
 package capture
 
 import (
+	"encoding/binary"
 	"errors"
+	"math/bits"
 	"slices"
+	"sync/atomic"
 )
 
 // maxWord is the length up to which a secret's name must be a whole word of a name, and not just a part of one: "pin" is
@@ -24,12 +27,21 @@ var harmlessNames = []string{
 }
 
 // names finds out whether a name of a header, parameter, field or element means a secret: an automaton that looks for
-// all names at once, reading backwards. It is read-only.
+// all names at once, reading backwards. It is safe
+// for use by several goroutines.
 type names struct {
 	next     []uint16 // state<<6 + class of the byte → state
 	ends     []bool   // state → a name that ends here means a secret
 	harmless map[string]struct{}
+
+	// seen are names of JSON fields that mean no secret, each at the place that its hash says: the same come again and
+	// again. headers is the like for names of headers, secret or not. These two alone change.
+	seen    [256]atomic.Pointer[fieldName]
+	headers [128]atomic.Pointer[headerName]
 }
+
+// fieldName is the name of a JSON field of up to 15 bytes, behind zeros and a quote.
+type fieldName struct{ head, tail uint64 }
 
 // States with a meaning of their own. Once found, always found.
 const (
@@ -215,13 +227,58 @@ func (s situation) step(parts, words *tree, suffixes []int, class int) (next sit
 
 // secret reports whether name means a secret.
 func secret[T ~string | ~[]byte](n *names, name T) bool {
-	state, next := uint(started), n.next
-	for i := len(name) - 1; i >= 0; i-- {
-		state = uint(next[state<<6+uint(classOf[name[i]])])
-	}
-	if !n.ends[state] {
+	if !unsafe(n, name) {
 		return false
 	}
 	_, harmless := n.harmless[fold(name)]
 	return !harmless
+}
+
+// unsafe reports whether a secret's name is in name.
+func unsafe[T ~string | ~[]byte](n *names, name T) bool {
+	state, next := uint(started), n.next
+	for i := len(name) - 1; i >= 0; i-- {
+		state = uint(next[state<<6+uint(classOf[name[i]])])
+	}
+	return n.ends[state]
+}
+
+// fieldNameIn takes the name that ends text, which is 16 bytes, and begins behind its last quote. ok is false where it is
+// longer than 15 bytes.
+func fieldNameIn(text []byte) (name fieldName, ok bool) {
+	const quotes = '"' * ones
+	name = fieldName{binary.LittleEndian.Uint64(text), binary.LittleEndian.Uint64(text[8:])}
+	// The last quote is the highest byte that equals one; what zeros finds below it does not matter.
+	if hits := lastZeros(name.tail ^ quotes); hits != 0 {
+		return fieldName{0, name.tail & (^uint64(0) << (63 - bits.LeadingZeros64(hits)) << 1)}, true
+	}
+	if hits := lastZeros(name.head ^ quotes); hits != 0 {
+		return fieldName{name.head & (^uint64(0) << (63 - bits.LeadingZeros64(hits)) << 1), name.tail}, true
+	}
+	return name, false
+}
+
+// lastZeros has the top bit of each byte of word that is zero, and no other.
+func lastZeros(word uint64) uint64 {
+	const low = ^uint64(tops)
+	return ^((word&low + low) | word | low)
+}
+
+func (f fieldName) hash() uint64 { return (f.head ^ f.tail) * 0x9e3779b97f4a7c15 >> 56 }
+
+// knows reports whether the name of a JSON field that ends text is known to mean no secret.
+func (n *names) knows(text []byte) bool {
+	name, ok := fieldNameIn(text)
+	if !ok {
+		return false
+	}
+	known := n.seen[name.hash()].Load()
+	return known != nil && *known == name
+}
+
+// learn notes that the name of a JSON field that ends text means no secret.
+func (n *names) learn(text []byte) {
+	if name, ok := fieldNameIn(text); ok {
+		n.seen[name.hash()].Store(&name)
+	}
 }

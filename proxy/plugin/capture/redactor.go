@@ -2,6 +2,8 @@ package capture
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"net/url"
 	"slices"
 	"strings"
@@ -138,34 +140,62 @@ func (m *masking) clean(in []byte, as format) bool {
 
 // named reports whether mark follows a name that means a secret, or one that is too long to tell.
 func (m *masking) named(in []byte, mark byte) bool {
-	next := m.names.next
 	for at := 0; ; at++ {
-		i := bytes.IndexByte(in[at:], mark)
-		if i < 0 {
+		if at = next(in, at, mark); at == len(in) {
 			return false
 		}
-		at += i
 		end := at
 		for end > 0 && (in[end-1] <= ' ' || in[end-1] == '\'') {
 			end--
 		}
-		state, start := uint(started), end
-		if end > 0 && in[end-1] == '"' {
+		start := end
+		quoted := end > 0 && in[end-1] == '"'
+		if quoted {
 			end--
+			if end >= 16 && m.names.knows(in[end-16:end]) {
+				continue
+			}
 			for start = end; start > 0 && in[start-1] != '"'; start-- {
-				state = uint(next[state<<6+uint(classOf[in[start-1]])])
 			}
 		} else {
 			for start > 0 && in[start-1] > ' ' && in[start-1] != '"' && in[start-1] != ',' && in[start-1] != mark {
 				start--
-				state = uint(next[state<<6+uint(classOf[in[start]])])
 			}
 		}
-		if m.names.ends[state] || end-start > maxName || bytes.IndexByte(in[start:end], '%') >= 0 {
+		name := in[start:end]
+		if len(name) > maxName || bytes.IndexByte(name, '%') >= 0 || unsafe(m.names, name) {
 			return true
+		}
+		if quoted && end >= 16 {
+			m.names.learn(in[end-16 : end])
 		}
 	}
 }
+
+// next is the place of the first mark in in from position at on, len(in) if there is none. It is made for marks that
+// are a few bytes apart.
+func next(in []byte, at int, mark byte) int {
+	pattern := uint64(mark) * ones
+	for ; at+8 <= len(in); at += 8 {
+		if hits := zeros(binary.LittleEndian.Uint64(in[at:]) ^ pattern); hits != 0 {
+			return at + bits.TrailingZeros64(hits)/8
+		}
+	}
+	for ; at < len(in); at++ {
+		if in[at] == mark {
+			return at
+		}
+	}
+	return at
+}
+
+const (
+	ones = 0x0101010101010101
+	tops = 0x8080808080808080
+)
+
+// zeros has the top bit of each byte of word that is zero, up to the first such byte; above it there may be more.
+func zeros(word uint64) uint64 { return (word - ones) &^ word & tops }
 
 // read masks by names and places.
 func (m *masking) read(out, in []byte, as format, contentType string) []byte {

@@ -11,6 +11,13 @@ import (
 // maxBody is the most that max_body_bytes may be: two bodies of it are less than a trace may hold.
 const maxBody = 3 << 20
 
+// What body_digest may be.
+const (
+	digestCut    = "cut" // of those that are not kept whole
+	digestAlways = "always"
+	digestNever  = "never"
+)
+
 // contentTypes are the types of bodies that are kept where a configuration names none.
 var contentTypes = []string{
 	"text/*", "application/json", "application/*+json", "application/x-ndjson", "application/ndjson",
@@ -31,7 +38,10 @@ func Config() *entity.Record {
 			entity.Flag("request_body", true),
 			entity.Flag("response_headers", true),
 			entity.Flag("response_body", true),
-			entity.Flag("body_digest", true), // SHA-256 of the bytes as they passed
+			{ // SHA-256 of the bytes as they passed, of which bodies: with it one can guess at what a mask hides
+				Name: "body_digest", Type: entity.String, Required: true, Default: digestCut,
+				OneOf: entity.Strings(digestCut, digestAlways, digestNever),
+			},
 			{Name: "max_body_bytes", Type: entity.Integer, Required: true, Default: 1 << 20, Between: &entity.Range{Min: 0, Max: maxBody}},
 			{
 				Name: "max_memory_bytes", Type: entity.Integer, Required: true, Default: 64 << 20, // of all requests at once
@@ -69,7 +79,7 @@ type options struct {
 	RequestBody     bool     `json:"request_body"`
 	ResponseHeaders bool     `json:"response_headers"`
 	ResponseBody    bool     `json:"response_body"`
-	BodyDigest      bool     `json:"body_digest"`
+	BodyDigest      string   `json:"body_digest"`
 	MaxBodyBytes    int      `json:"max_body_bytes"`
 	MaxMemoryBytes  int64    `json:"max_memory_bytes"`
 	ContentTypes    []string `json:"content_types"`

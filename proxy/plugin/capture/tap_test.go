@@ -61,6 +61,7 @@ func TestTeeOutlives(t *testing.T) {
 func BenchmarkText(b *testing.B) {
 	for _, c := range []struct{ name, as, text string }{
 		{"json", "application/json", benchJSON},
+		{"secret", "application/json", strings.Replace(benchJSON, "next", "token", 1)},
 		{"form", "application/x-www-form-urlencoded", strings.Repeat("name=value&other=12345&", 44)},
 		{"text", "text/plain", strings.Repeat("x", 1024)},
 	} {
@@ -78,16 +79,16 @@ func BenchmarkText(b *testing.B) {
 	}
 }
 
-// benchJSON is 1 KiB of what an API answers, with one secret.
+// benchJSON is 1 KiB of what an API answers.
 var benchJSON = func() string {
 	item := `{"id":1234,"name":"Ann Example","email":"ann@example.test","active":true,"tags":["a","b"],"created_at":"2026-01-02T03:04:05Z"},`
-	text := `{"token":"s3cret","items":[` + strings.Repeat(item, 7)
+	text := `{"kind":"person","items":[` + strings.Repeat(item, 7)
 	text = text[:len(text)-1] + `],"next":"`
 	return text + strings.Repeat("n", 1024-len(text)-2) + `"}`
 }()
 
 func BenchmarkNames(b *testing.B) {
-	n := newNames(nil, nil)
+	n := masker(nil, false).names
 	for b.Loop() {
 		secret(n, "created_at")
 	}

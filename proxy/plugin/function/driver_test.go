@@ -361,8 +361,9 @@ func (d *driver) flow(steps []step, up *reply) outcome {
 	}
 	if err := d.each(steps, accessing, "access", tracing.PluginAccess, func(i *instance) []*chunk { return i.access }); err != nil {
 		a := page(500)
-		a.Header.Set("Content-Type", jsonType)
-		a.Body = fmt.Appendf(nil, pageJSON, pageMessages[500], testRequestID)
+		kind, body := plugin.Page("", "An unexpected error occurred", testRequestID)
+		a.Header.Set("Content-Type", kind)
+		a.Body = body
 		return d.respond(steps, a)
 	}
 	if d.answer != nil {
@@ -373,8 +374,9 @@ func (d *driver) flow(steps []step, up *reply) outcome {
 
 // refused is the answer to a request that never reaches a script.
 func (d *driver) refused() any {
-	body := fmt.Sprintf(pagePlain, "Bad request", testRequestID)
-	return clientResponse(400, http.Header{"Content-Type": {"text/plain; charset=utf-8"}, "Content-Length": {strconv.Itoa(len(body))}}, []byte(body), false)
+	a := plugin.BareAnswer(400, "", testRequestID)
+	a.Header["Content-Length"] = []string{strconv.Itoa(len(a.Body))}
+	return clientResponse(400, a.Header, a.Body, false)
 }
 
 // respond sends an answer that the upstream did not give.

@@ -52,9 +52,6 @@ type Options struct {
 
 	Client *http.Client // of resty.http; nil: its requests fail
 
-	// Record makes what logging plugins write of a request, for kong.log.serialize; nil: an empty object.
-	Record func(*plugin.Context) any
-
 	observe func(plugin string, p phase, values []lua.LValue, err error) // for tests: what a chunk's body returned
 }
 
@@ -92,6 +89,7 @@ func Define(options Options) []*plugin.Definition {
 type instance struct {
 	name                                           string
 	env                                            plugin.Env
+	recorder                                       *plugin.Recorder // of kong.log.serialize
 	workers                                        *workers
 	rewrite, access, headerFilter, bodyFilter, log []*chunk
 }
@@ -108,7 +106,7 @@ func newInstance(p *entity.Plugin, env plugin.Env, states *workers) (plugin.Inst
 	if err := entity.Decode(p.Config, &config); err != nil {
 		return nil, err
 	}
-	i := &instance{name: p.Name, env: env, workers: states}
+	i := &instance{name: p.Name, env: env, workers: states, recorder: plugin.NewRecorder(env)}
 	for _, one := range []struct {
 		phase string
 		into  *[]*chunk

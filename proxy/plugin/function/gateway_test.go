@@ -22,11 +22,11 @@ import (
 )
 
 // gateway starts a real gateway in front of a backend with a kong.yaml whose plugins are given.
-func gateway(t *testing.T, options function.Options, kinds tracing.Instrumentation, backend http.HandlerFunc, plugins string) string {
+func gateway(t *testing.T, options function.Options, kinds tracing.Instrumentation, backend http.HandlerFunc, plugins string, more ...*plugin.Definition) string {
 	t.Helper()
 	upstream := httptest.NewServer(backend)
 	t.Cleanup(upstream.Close)
-	registry := plugin.NewRegistry(function.Define(options)...)
+	registry := plugin.NewRegistry(append(function.Define(options), more...)...)
 	resolver, err := dns.New(dns.DefaultConfig())
 	if err != nil {
 		t.Fatal(err)
@@ -114,34 +114,94 @@ func TestGateway(t *testing.T) {
 	}
 }
 
-// A body that streams keeps streaming through a body filter.
+// A body that streams keeps streaming through a body filter, whether that changes it or looks on: the client has each
+// piece before the upstream sends the next.
 func TestGatewayStreams(t *testing.T) {
-	next := make(chan struct{})
-	url := gateway(t, function.Options{}, tracing.Off, func(w http.ResponseWriter, _ *http.Request) {
-		for i := range 3 {
-			fmt.Fprintf(w, "line %d\n", i)
-			w.(http.Flusher).Flush()
-			<-next
-		}
-	}, `
+	for _, c := range []struct{ name, kind, filter, want string }{
+		{"changed", "text/plain", `ngx.arg[1] = ngx.arg[1]:gsub('line', 'piece')`, "data: piece %d\n"},
+		{"observed", "text/event-stream", `kong.ctx.plugin.n = (kong.ctx.plugin.n or 0) + #ngx.arg[1]`, "data: line %d\n"},
+		{"answered with a length", "text/event-stream", `kong.ctx.plugin.n = (kong.ctx.plugin.n or 0) + #ngx.arg[1]`, "data: line %d\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			next := make(chan struct{})
+			url := gateway(t, function.Options{}, tracing.All, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", c.kind)
+				if c.name == "answered with a length" {
+					w.Header().Set("Content-Length", fmt.Sprint(3*len("data: line 0\n\n")))
+				}
+				for i := range 3 {
+					fmt.Fprintf(w, "data: line %d\n\n", i)
+					w.(http.Flusher).Flush()
+					<-next
+				}
+			}, `
 - name: post-function
   config:
-    body_filter: ["ngx.arg[1] = ngx.arg[1]:gsub('line', 'piece')"]
+    header_filter: ["kong.response.set_header('X-Seen', 'yes')"]
+    body_filter: ["`+c.filter+`"]
 `)
-	res, err := http.Get(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	lines := bufio.NewReader(res.Body)
-	for i := range 3 {
-		line, err := lines.ReadString('\n')
-		if want := fmt.Sprintf("piece %d\n", i); err != nil || line != want {
-			t.Fatalf("got %q, error %v, want %q", line, err, want)
-		}
-		next <- struct{}{}
+			res, err := http.Get(url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			lines := bufio.NewReader(res.Body)
+			for i := range 3 {
+				line, err := lines.ReadString('\n')
+				if want := fmt.Sprintf(c.want, i); err != nil || line != want {
+					t.Fatalf("got %q, error %v, want %q", line, err, want)
+				}
+				if _, err := lines.ReadString('\n'); err != nil {
+					t.Fatal(err)
+				}
+				next <- struct{}{}
+			}
+		})
 	}
 }
+
+// The two plugins share kong.ctx.shared and the request's other state over all phases, and log what they like.
+func TestGatewayShared(t *testing.T) {
+	logged := make(chan string, 1)
+	spy := &plugin.Definition{Name: "spy", Priority: 1, Config: &entity.Record{}, New: func(*entity.Plugin, plugin.Env) (plugin.Instance, error) {
+		return logs(func(ctx *plugin.Context) {
+			color, _ := ctx.Shared("color")
+			_, missing := ctx.Shared("none")
+			values := ""
+			for _, v := range ctx.LogValues() {
+				values += v.Key + "=" + string(v.Value) + " "
+			}
+			logged <- fmt.Sprint(color, missing, values)
+		}), nil
+	}}
+	url := gateway(t, function.Options{}, tracing.All, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.Header.Get("X-Color"))
+	}, `
+- name: spy
+- name: pre-function
+  config:
+    rewrite: ["kong.ctx.shared.color = kong.request.get_query_arg('color') kong.ctx.plugin.own = 'pre'"]
+    log: ["kong.log.set_serialize_value('recipe.own', kong.ctx.plugin.own)"]
+- name: post-function
+  config:
+    access: ["kong.service.request.set_header('X-Color', kong.ctx.shared.color)"]
+    header_filter: ["kong.response.set_header('X-Own', tostring(kong.ctx.plugin.own))"]
+    log: ["kong.log.set_serialize_value('status', kong.log.serialize().response.status)"]
+`, spy)
+	for _, color := range []string{"red", "blue"} {
+		res, body := fetch(t, "GET", url+"/?color="+color, "")
+		if body != color || res.Header.Get("X-Own") != "nil" {
+			t.Errorf("got %q, X-Own %q, want %q and nil", body, res.Header.Get("X-Own"), color)
+		}
+		if got, want := <-logged, color+"false"+`recipe.own="pre" `; got != want {
+			t.Errorf("logged %s, want %s", got, want)
+		}
+	}
+}
+
+type logs func(*plugin.Context)
+
+func (f logs) Log(ctx *plugin.Context) { f(ctx) }
 
 // Many requests at once, some of which are stopped: each gets its own answer.
 func TestGatewayTogether(t *testing.T) {

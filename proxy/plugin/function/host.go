@@ -117,8 +117,7 @@ type hostKey struct{}
 // contextHost is the gateway as far as plugin.Context shows it. Both plugins share one for a request.
 type contextHost struct {
 	ctx     *plugin.Context
-	env     *plugin.Env
-	options *Options
+	running *instance
 	phase   phase
 	facts   Facts // those that do not change
 	state   any
@@ -128,12 +127,12 @@ type contextHost struct {
 func (i *instance) hostOf(ctx *plugin.Context, p phase) *contextHost {
 	h, _ := ctx.Value(hostKey{}).(*contextHost)
 	if h == nil {
-		h = &contextHost{ctx: ctx, options: &i.workers.options}
+		h = &contextHost{ctx: ctx}
 		h.facts = h.lasting()
 		ctx.SetValue(hostKey{}, h)
 		ctx.Shared = h.shared
 	}
-	h.env, h.phase = &i.env, p
+	h.running, h.phase = i, p
 	return h
 }
 
@@ -217,14 +216,14 @@ func (h *contextHost) Authenticate(consumer *entity.Consumer, credential any) {
 }
 
 func (h *contextHost) Consumer(id string, byName bool) (*entity.Consumer, error) {
-	if h.env.Directory == nil {
+	if h.running.env.Directory == nil {
 		return nil, nil //nolint:nilnil // no consumer is what a gateway without consumers has
 	}
-	return h.env.Directory.Consumer(h.ctx, id, byName)
+	return h.running.env.Directory.Consumer(h.ctx, id, byName)
 }
 
 func (h *contextHost) HasUpstream(name string) bool {
-	return h.env.HasUpstream != nil && h.env.HasUpstream(name)
+	return h.running.env.HasUpstream != nil && h.running.env.HasUpstream(name)
 }
 
 func (h *contextHost) SetLogValue(key string, value json.RawMessage, mode string) {
@@ -232,10 +231,7 @@ func (h *contextHost) SetLogValue(key string, value json.RawMessage, mode string
 }
 
 func (h *contextHost) LogRecord() any {
-	if h.options.Record == nil {
-		return struct{}{}
-	}
-	return h.options.Record(h.ctx)
+	return h.running.recorder.Record(h.ctx)
 }
 
 // shared is plugin.Context.Shared: a value of kong.ctx.shared as text.

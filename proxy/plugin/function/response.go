@@ -2,6 +2,7 @@ package function
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -238,34 +239,20 @@ func (r *run) exit(L *lua.LState, a *plugin.Answer) {
 	r.stop(L, errExit)
 }
 
-// bareAnswer fills in the body of an answer without one: Kong's error page for the statuses that it has pages for,
-// else nginx's, else nothing.
+// bareAnswer fills in the body of an answer without one. Kong: kong/pdk/response.lua exit
 func (r *run) bareAnswer(a *plugin.Answer) {
-	if message, ok := pageMessages[a.Status]; ok {
-		prefer, ok := r.header("Accept")
-		if !ok {
-			prefer, ok = r.header("Content-Type")
-		}
-		if !ok {
-			prefer = "text/plain"
-		}
-		kind, template := pageFor(prefer)
-		a.Source = plugin.FromError
-		a.Header[contentType] = []string{kind}
-		delete(a.Header, contentLength)
-		a.Body = fmt.Appendf(nil, template, message, r.host.Facts().RequestID)
-		return
+	prefer, ok := r.header("Accept")
+	if !ok {
+		prefer, _ = r.header("Content-Type")
 	}
-	if title, ok := builtinTitles[a.Status]; ok {
-		a.Header[contentType] = []string{"text/html; charset=UTF-8"}
+	bare := plugin.BareAnswer(a.Status, prefer, r.host.Facts().RequestID)
+	a.Source, a.Body = bare.Source, bare.Body
+	if len(bare.Body) > 0 {
 		delete(a.Header, contentLength)
-		a.Body = builtinPage(title)
-		return
-	}
-	if a.Header[contentLength] == nil {
+	} else if a.Header[contentLength] == nil {
 		a.Header[contentLength] = []string{"0"}
 	}
-	a.Body = []byte{}
+	maps.Copy(a.Header, bare.Header)
 }
 
 func responseError(L *lua.LState, r *run) int {
@@ -290,7 +277,6 @@ func responseError(L *lua.LState, r *run) int {
 	}
 	names, values := exitHeaders(L, 3)
 	prefer, _ := r.header("Accept")
-	kind, template := pageFor(prefer)
 	a := plugin.Answer{Status: status, Header: headers{}, Source: plugin.FromExit}
 	for _, name := range names {
 		setHeader(a.Header, name, values[name])
@@ -298,8 +284,8 @@ func responseError(L *lua.LState, r *run) int {
 	if status == 499 {
 		a.Abort = true
 	}
-	a.Header[contentType] = []string{kind}
-	a.Body = fmt.Appendf(nil, template, message, r.host.Facts().RequestID)
+	kind, page := plugin.Page(prefer, message, r.host.Facts().RequestID)
+	a.Header[contentType], a.Body = []string{kind}, page
 	if r.phase == headerFilter {
 		r.exitLate(&a, a.Body, true)
 		return 0

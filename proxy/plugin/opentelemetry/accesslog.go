@@ -19,8 +19,12 @@ import (
 // accessScope is the instrumentation scope of access logs, in Kong 3.14 too.
 const accessScope = "api-access"
 
-// workspace is the one that everything belongs to, as in Kong without workspaces.
-const workspace = "default"
+// workspace is the one that everything belongs to, with the id that Kong gives it without a database.
+// Kong: kong/constants.lua DECLARATIVE_DEFAULT_WORKSPACE_ID
+const (
+	workspace   = "default"
+	workspaceID = "0dc6f45b-8f8d-40d2-a504-473544ee190b"
+)
 
 // Bounds of what one access log holds of a request's and an answer's header.
 const (
@@ -31,8 +35,8 @@ const (
 
 // accessLog makes one log record of each request, with the attributes that Kong 3.14 gives it.
 type accessLog struct {
-	to   *exporter
-	mask *mask
+	to      *exporter
+	secrets *plugin.Secrets
 
 	// Attributes of routes and services do not change while a configuration serves; its instances end with it.
 	routes, services sync.Map // *entity.Route, *entity.Service → []byte
@@ -54,15 +58,15 @@ func (l *accessLog) log(ctx *plugin.Context, id tracing.TraceID, sampled bool, r
 	if sampled {
 		r.Flags = 1
 	}
-	path, query, _ := strings.Cut(l.mask.uri(ctx.ForwardedURI), "?")
+	path, query, _ := strings.Cut(l.secrets.URI(ctx.ForwardedURI), "?")
 	r.Body = fmt.Sprintf("%s %s %d %dms", ctx.Request.Method, path, ctx.Response.Status, ctx.Summary.Request.Milliseconds())
 	r.describe(ctx, path, query)
 	r.describeAnswer(ctx)
 	if uri := ctx.Summary.UpstreamURI; uri != "" {
-		r.setText("kong.upstream.uri", l.mask.uri(uri))
+		r.setText("kong.upstream.uri", l.secrets.URI(uri))
 	}
-	r.headers("http.request.header.", ctx.Request.Header, l.mask)
-	r.headers("http.response.header.", ctx.Response.Header, l.mask)
+	r.headers("http.request.header.", ctx.Request.Header, l.secrets)
+	r.headers("http.response.header.", ctx.Response.Header, l.secrets)
 	r.describeConsumer(ctx)
 	r.entities = r.entities[:0]
 	if ctx.Route != nil {
@@ -97,6 +101,7 @@ func (r *accessRecord) describe(ctx *plugin.Context, path, query string) {
 	request := ctx.Request
 	r.setText("log.type", "access")
 	r.setText("kong.subsystem", "http")
+	r.setText("kong.workspace.id", workspaceID)
 	r.setText("kong.workspace.name", workspace)
 	r.setText("kong.request.id", ctx.RequestID)
 	r.setInt("kong.request.started_at", ctx.Arrived.UnixMilli())
@@ -174,7 +179,7 @@ func (r *accessRecord) describeConsumer(ctx *plugin.Context) {
 }
 
 // headers adds a header's fields by their names in lower case, with secrets masked.
-func (r *accessRecord) headers(prefix string, h http.Header, mask *mask) {
+func (r *accessRecord) headers(prefix string, h http.Header, secrets *plugin.Secrets) {
 	left := maxLoggedHeaders
 	for name, values := range h {
 		if len(values) == 0 {
@@ -189,9 +194,9 @@ func (r *accessRecord) headers(prefix string, h http.Header, mask *mask) {
 			value = strings.Join(values, ", ")
 		}
 		if name == "referer" || name == "location" {
-			value = mask.uri(value)
+			value = secrets.URI(value)
 		}
-		r.setText(prefix+name, hide(short(value), mask.header(name)))
+		r.setText(prefix+name, hide(short(value), secrets.Header(name)))
 	}
 }
 

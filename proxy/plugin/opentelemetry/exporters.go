@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -38,7 +39,7 @@ type Exporters struct {
 	mu      sync.Mutex
 	active  map[string]*exporter   // by key
 	ending  map[*exporter]struct{} // no longer active, not yet ended
-	retired Stats                  // of exporters that have ended
+	retired map[string]*Stats      // of exporters that have ended, by signal
 	closing chan struct{}          // closed by Close
 	life    context.Context        // ends with the time that Close has
 	end     context.CancelFunc
@@ -51,7 +52,7 @@ type Exporters struct {
 // NewExporters makes an empty set. Close ends it.
 func NewExporters(log *slog.Logger) *Exporters {
 	e := &Exporters{
-		log: log, active: map[string]*exporter{}, ending: map[*exporter]struct{}{}, retired: Stats{ID: "retired"},
+		log: log, active: map[string]*exporter{}, ending: map[*exporter]struct{}{}, retired: map[string]*Stats{},
 		closing: make(chan struct{}),
 	}
 	e.life, e.end = context.WithCancel(context.Background())
@@ -97,7 +98,7 @@ type exporter struct {
 // Stats are one exporter's counts.
 type Stats struct {
 	ID       string // tells exporters with equal endpoints apart
-	Signal   string // traces, logs, access_logs or metrics; "" for those that have ended
+	Signal   string // traces, logs, access_logs or metrics
 	Endpoint string // scheme, host and path; no query, no user information
 	queue.Stats
 }
@@ -222,7 +223,18 @@ func (x *exporter) close(ctx context.Context) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.ending, x)
-	e.retired.add(stats)
+	if e.retired[x.signal] == nil {
+		e.retired[x.signal] = &Stats{ID: retiredID(x.signal), Signal: x.signal}
+	}
+	e.retired[x.signal].add(stats)
+}
+
+// retiredID names the row of all exporters of a signal that have ended.
+func retiredID(signal string) string {
+	if signal == signalTraces {
+		return "retired"
+	}
+	return "retired-" + signal
 }
 
 // add leaves out what is queued on disk, on both sides of the account: it is created anew by the queue that finds it.
@@ -238,8 +250,9 @@ func (s *Stats) add(more queue.Stats) {
 	}
 }
 
-// Close flushes all queues at once, as long as ctx lasts, and waits for their end.
+// Close flushes all queues at once, as long as ctx lasts, and waits for their end. Log lines are not sent from now on.
 func (e *Exporters) Close(ctx context.Context) {
+	e.lines.ended.Store(true)
 	e.mu.Lock()
 	if !e.closed {
 		e.closed = true
@@ -262,7 +275,7 @@ func (e *Exporters) Close(ctx context.Context) {
 	e.end()
 }
 
-// Stats lists the exporters by endpoint; what those that have ended had counted comes last, if there was any.
+// Stats lists the exporters by endpoint; what those that have ended had counted comes last, by signal, if there was any.
 func (e *Exporters) Stats() []Stats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -278,8 +291,10 @@ func (e *Exporters) Stats() []Stats {
 	slices.SortFunc(all, func(a, b Stats) int {
 		return cmp.Or(cmp.Compare(a.Endpoint, b.Endpoint), cmp.Compare(a.Signal, b.Signal), cmp.Compare(a.ID, b.ID))
 	})
-	if e.retired.Created > 0 {
-		all = append(all, e.retired)
+	for _, signal := range slices.Sorted(maps.Keys(e.retired)) {
+		if e.retired[signal].Created > 0 {
+			all = append(all, *e.retired[signal])
+		}
 	}
 	return all
 }

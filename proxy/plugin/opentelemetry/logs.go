@@ -27,6 +27,7 @@ const (
 // lines are the process's own: they go to the global instances' exporters or, where there is none, to all.
 type logLines struct {
 	active atomic.Int64 // exporters that are used, each use counted
+	ended  atomic.Bool
 	plain  *slog.Logger // writes without sending; nil: LogHandler was not called
 
 	mu      sync.Mutex
@@ -57,6 +58,9 @@ func (e *Exporters) LogHandler(next slog.Handler) slog.Handler {
 	e.log = slog.New(handler)
 	return handler
 }
+
+// sending reports whether lines are sent to anybody.
+func (l *logLines) sending() bool { return l.active.Load() > 0 && !l.ended.Load() }
 
 // direct gives a logger whose lines are not sent.
 func (l *logLines) direct(log *slog.Logger) *slog.Logger {
@@ -130,7 +134,7 @@ func (l *logLines) takeWaiting(requestID string) []*otlp.LogRecord {
 	return records
 }
 
-// take finds the receivers of a line. ended tells that the line bears the id of a trace already.
+// take finds the receivers of a line. One that bears the id of a trace and that nobody claims comes after its request.
 func (l *logLines) take(requestID string, record *otlp.LogRecord) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -216,7 +220,7 @@ func (h *lineHandler) WithGroup(name string) slog.Handler {
 
 func (h *lineHandler) Handle(ctx context.Context, record slog.Record) error {
 	err := h.next.Handle(ctx, record)
-	if h.lines.active.Load() > 0 {
+	if h.lines.sending() {
 		line := newLine(record)
 		for _, attr := range h.attrs {
 			line.add("", attr)

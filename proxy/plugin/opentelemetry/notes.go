@@ -2,6 +2,7 @@ package opentelemetry
 
 import (
 	"strconv"
+	"sync/atomic"
 
 	"sidekong/tracing"
 )
@@ -20,8 +21,29 @@ func because(caller tracing.Decision, strategy tracing.Strategy, sampler tracing
 	case caller == tracing.Keep && strategy == tracing.ParentProbabilityFallback:
 		return verdict + "the caller records"
 	default:
-		return verdict + "rate " + strconv.FormatFloat(sampler.Rate(), 'g', 6, 64)
+		return rateNote(sampler.Rate(), sampled)
 	}
+}
+
+// rateNotes are what because says of the rate that it was asked for last, which is nearly always the next one too.
+type rateNotes struct {
+	rate          float64
+	kept, dropped string
+}
+
+var lastRate atomic.Pointer[rateNotes]
+
+func rateNote(rate float64, sampled bool) string {
+	notes := lastRate.Load()
+	if notes == nil || notes.rate != rate {
+		text := "rate " + strconv.FormatFloat(rate, 'g', 6, 64)
+		notes = &rateNotes{rate: rate, kept: "sampled: " + text, dropped: "not sampled: " + text}
+		lastRate.Store(notes)
+	}
+	if sampled {
+		return notes.kept
+	}
+	return notes.dropped
 }
 
 // tailNote adds what tail_sampling has made of it.

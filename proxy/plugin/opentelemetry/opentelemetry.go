@@ -161,8 +161,8 @@ func (o *instance) export(c *config, defaults Defaults, env plugin.Env) (err err
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	mask := newMask(env.RedactedQuery)
-	c.ResourceAttributes, o.resources = newResources(c.ResourceAttributes, mask, log)
+	secrets := plugin.NewSecrets(env)
+	c.ResourceAttributes, o.resources = newResources(c.ResourceAttributes, secrets, log)
 	take := func(signal string, kind otlp.Signal, endpoint, scope string, measure *measure) (*exporter, error) {
 		client, settings := c.client(defaults, endpoint), c.queue()
 		client.Signal, client.Scope = kind, scope
@@ -187,7 +187,7 @@ func (o *instance) export(c *config, defaults Defaults, env plugin.Env) (err err
 		if err != nil {
 			return err
 		}
-		o.access = &accessLog{to: to, mask: mask}
+		o.access = &accessLog{to: to, secrets: secrets}
 		if len(c.AccessLogs.CustomByLua) > 0 {
 			log.Warn("access_logs.custom_attributes_by_lua is not supported: access logs have their usual attributes alone")
 		}
@@ -302,7 +302,7 @@ func (o *instance) settle(ctx *plugin.Context) *state {
 	if ctx.Notes != nil {
 		ctx.Notes.TraceIn = propagation.Fields(ctx.Request.Header)
 	}
-	if o.exporters.lines.active.Load() > 0 {
+	if o.exporters.lines.sending() {
 		o.claimLines(ctx, s)
 	}
 	ctx.SetState(s)

@@ -28,7 +28,7 @@ const (
 // is encoded once. Beyond maxResources of them requests get the instance's plain resource, and one line says so.
 type resources struct {
 	templates []namedTemplate
-	mask      *mask
+	secrets   *plugin.Secrets
 	log       *slog.Logger
 
 	mu    sync.Mutex
@@ -42,7 +42,7 @@ type namedTemplate struct {
 }
 
 // newResources splits templates from plain attributes; nil: there are no templates.
-func newResources(attributes map[string]string, mask *mask, log *slog.Logger) (plain map[string]string, r *resources) {
+func newResources(attributes map[string]string, secrets *plugin.Secrets, log *slog.Logger) (plain map[string]string, r *resources) {
 	plain = maps.Clone(attributes)
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {
 		t, ok := parseTemplate(attributes[name])
@@ -53,7 +53,7 @@ func newResources(attributes map[string]string, mask *mask, log *slog.Logger) (p
 			continue
 		}
 		if r == nil {
-			r = &resources{mask: mask, log: log, known: map[string][]byte{}}
+			r = &resources{secrets: secrets, log: log, known: map[string][]byte{}}
 		}
 		r.templates = append(r.templates, namedTemplate{name, t})
 		delete(plain, name)
@@ -70,7 +70,7 @@ func (r *resources) of(ctx *plugin.Context) []byte {
 	}
 	scratch := renderings.Get().(*[]byte)
 	defer renderings.Put(scratch)
-	source := values{ctx: ctx, mask: r.mask}
+	source := values{ctx: ctx, secrets: r.secrets}
 	rendered := (*scratch)[:0]
 	for i := range r.templates {
 		at := len(rendered)
@@ -242,9 +242,9 @@ func (t template) render(buf []byte, source *values) []byte {
 
 // values are what templates can name of a request.
 type values struct {
-	ctx   *plugin.Context
-	mask  *mask
-	query url.Values // nil: not parsed yet
+	ctx     *plugin.Context
+	secrets *plugin.Secrets
+	query   url.Values // nil: not parsed yet
 }
 
 func (v *values) get(c choice) (string, bool) {
@@ -259,14 +259,14 @@ func (v *values) get(c choice) (string, bool) {
 		if len(found) == 0 {
 			return "", false
 		}
-		return hide(found[0], v.mask.header(name)), true
+		return hide(found[0], v.secrets.Header(name)), true
 	case "query_params":
 		if v.query == nil {
 			_, query, _ := strings.Cut(v.ctx.ForwardedURI, "?")
 			v.query, _ = url.ParseQuery(query) // what it could read it gives
 		}
 		if found := v.query[c.name]; len(found) > 0 {
-			return hide(found[0], v.mask.parameter(c.name)), true
+			return hide(found[0], v.secrets.Parameter(c.name)), true
 		}
 		return "", false
 	case "uri_captures":
@@ -284,7 +284,7 @@ func (v *values) get(c choice) (string, bool) {
 
 func hide(value string, secret bool) string {
 	if secret {
-		return masked
+		return plugin.Redacted
 	}
 	return value
 }

@@ -27,8 +27,11 @@ func requestContext(app string) *plugin.Context {
 	}
 }
 
+// noSecrets knows those that are always secret.
+var noSecrets = plugin.NewSecrets(plugin.Env{})
+
 func TestParseTemplate(t *testing.T) {
-	source := &values{ctx: requestContext("shop"), mask: newMask([]string{"token", "apikey"})}
+	source := &values{ctx: requestContext("shop"), secrets: plugin.NewSecrets(plugin.Env{RedactedQuery: []string{"token", "apikey"}})}
 	tests := []struct {
 		text string
 		want string // "!": no template
@@ -75,7 +78,7 @@ func FuzzParseTemplate(f *testing.F) {
 	for _, text := range []string{"$(headers.x_app)", `$(headers["a"] or 'b')`, "$(uri_captures[12])x$(shared.y", "$($($(", "$(headers[", "$('"} {
 		f.Add(text)
 	}
-	source := &values{ctx: requestContext("shop"), mask: newMask(nil)}
+	source := &values{ctx: requestContext("shop"), secrets: noSecrets}
 	f.Fuzz(func(t *testing.T, text string) {
 		parsed, ok := parseTemplate(text)
 		if !ok {
@@ -94,7 +97,7 @@ func FuzzParseTemplate(f *testing.F) {
 // line says so; long values are cut, not within a character.
 func TestResourcesAreBounded(t *testing.T) {
 	var log bytes.Buffer
-	plain, r := newResources(map[string]string{"app": "$(headers.x_app)", "zone": "a"}, newMask(nil), slog.New(slog.NewTextHandler(&log, nil)))
+	plain, r := newResources(map[string]string{"app": "$(headers.x_app)", "zone": "a"}, noSecrets, slog.New(slog.NewTextHandler(&log, nil)))
 	if diff := cmp.Diff(map[string]string{"zone": "a"}, plain); diff != "" {
 		t.Error(diff)
 	}
@@ -112,7 +115,7 @@ func TestResourcesAreBounded(t *testing.T) {
 		t.Errorf("%d lines, %d resources", lines, len(r.known))
 	}
 
-	_, r = newResources(map[string]string{"app": "$(headers.x_app)"}, newMask(nil), slog.New(slog.DiscardHandler))
+	_, r = newResources(map[string]string{"app": "$(headers.x_app)"}, noSecrets, slog.New(slog.DiscardHandler))
 	encoded := r.of(requestContext(strings.Repeat("é", 10_000)))
 	var message resourcepb.Resource
 	if err := proto.Unmarshal(encoded, &message); err != nil { // it would be for half a character
@@ -126,7 +129,7 @@ func TestResourcesAreBounded(t *testing.T) {
 // TestWithoutTemplates: nothing is asked of a request.
 func TestWithoutTemplates(t *testing.T) {
 	var log bytes.Buffer
-	plain, r := newResources(map[string]string{"zone": "a", "odd": "$(os.time())"}, newMask(nil), slog.New(slog.NewTextHandler(&log, nil)))
+	plain, r := newResources(map[string]string{"zone": "a", "odd": "$(os.time())"}, noSecrets, slog.New(slog.NewTextHandler(&log, nil)))
 	if r != nil || plain["odd"] != "$(os.time())" || !strings.Contains(log.String(), "odd") {
 		t.Errorf("got %v, %v, %s", plain, r, log.String())
 	}
@@ -137,7 +140,7 @@ func TestWithoutTemplates(t *testing.T) {
 
 // TestRenderingIsCheap: a resource that is known costs no more than the query's parsing, here nothing.
 func TestRenderingIsCheap(t *testing.T) {
-	_, r := newResources(map[string]string{"app": "$(headers.x_app)", "team": "$(shared.team)"}, newMask(nil), slog.New(slog.DiscardHandler))
+	_, r := newResources(map[string]string{"app": "$(headers.x_app)", "team": "$(shared.team)"}, noSecrets, slog.New(slog.DiscardHandler))
 	ctx := requestContext("shop")
 	if n := testing.AllocsPerRun(100, func() { r.of(ctx) }); n > 4 { // names in canonical form
 		t.Errorf("%v allocations", n)

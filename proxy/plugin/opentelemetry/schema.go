@@ -70,7 +70,7 @@ func endpoint(name string) entity.Field {
 func metricsRecord() entity.Field {
 	return entity.Field{Name: "metrics", Type: entity.RecordType, Auto: true, Record: &entity.Record{Fields: []entity.Field{
 		endpoint("endpoint"),
-		{Name: "push_interval", Type: entity.Number, Default: 60, Between: &entity.Range{Min: 0.1, Max: 24 * 3600}},
+		{Name: "push_interval", Type: entity.Number, Required: true, Default: 60, Between: &entity.Range{Min: 0.1, Max: 24 * 3600}},
 		entity.Flag("enable_request_metrics", false),
 		entity.Flag("enable_latency_metrics", false),
 		entity.Flag("enable_bandwidth_metrics", false),

@@ -44,7 +44,7 @@ export function asCurl({ method, path, body }, base) {
  * @param {() => Change} change
  * @param {string} base
  */
-export function configuration(change, base) {
+export function configurationView(change, base) {
   let form = "json";
   const texts = /** @type {Record<string, () => string>} */ ({
     json: () => JSON.stringify(change().entity, null, 2),
@@ -63,7 +63,7 @@ export function configuration(change, base) {
   }
   update();
   const element = h("section", { class: "panel view-configuration" },
-    h("header", {}, h("h2", {}, "Configuration"),
+    h("header", {}, h("h2", {}, "View configuration"),
       h("button", { type: "button", onclick: () => copy(texts[form](), form === "yaml" ? "kong.yaml" : "Configuration") }, "Copy")),
     tabs.list, tabs.place);
   return { element, update };

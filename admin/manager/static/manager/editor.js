@@ -4,9 +4,9 @@ import { fill, freshId, h } from "../shell/dom.js";
 import { duration } from "../shell/format.js";
 import { go } from "../shell/router.js";
 import { nameOf, reference } from "./admin.js";
-import { asKongYAML, configuration } from "./configuration.js";
+import { asKongYAML, configurationView } from "./configuration.js";
 import { group, text, title } from "./fields.js";
-import { helpFor, summaryOf } from "./help.js";
+import { firstFields, helpFor, summaryOf } from "./help.js";
 import { kindOf } from "./kinds.js";
 import { essential, fieldOf, fieldsOf } from "./schema.js";
 import { targets } from "./targets.js";
@@ -47,7 +47,7 @@ export async function editor(root, admin, subject, signal) {
   const described = kindOf(kind);
   const disabled = false;
   let touched = entity !== null;
-  let timer = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ let timer;
 
   const context = {
     changed, disabled,
@@ -57,8 +57,11 @@ export async function editor(root, admin, subject, signal) {
   const scope = isPlugin || kind === "routes" ? await scopeFields() : null;
   const config = fieldOf(schema, "config");
   const values = /** @type {Record<string, unknown>} */ (entity ?? {});
-  const configControl = isPlugin && config
-    ? group(arranged(fieldsOf(config.fields)), "config", /** @type {Record<string, unknown>} */ (values.config ?? {}), context) : null;
+  const configValues = asObject(values.config);
+  const configFields = isPlugin && config ? fieldsOf(config.fields) : [];
+  const [main, advanced] = firstFields(plugin).length > 0 ? split(configFields, firstFields(plugin)) : [arranged(configFields), []];
+  const mainControl = group(main, "config", configValues, context);
+  const advancedControl = group(arranged(advanced), "config", configValues, context);
   const allFields = isPlugin ? fieldsOf(schema.fields).filter(([name]) => !own.has(name))
     : fieldsOf(schema.fields).filter(([name, field]) => !["id", "created_at", "updated_at"].includes(name) && field.type !== "foreign");
   const [first, rest] = isPlugin ? [[], allFields] : split(allFields, described?.first ?? []);
@@ -69,7 +72,7 @@ export async function editor(root, admin, subject, signal) {
   const save = h("button", { type: "submit", class: "main", disabled: admin.readOnly, title: admin.readOnly ? admin.reason : undefined }, "Save");
   const probe = plugin === "opentelemetry" && h("button", { type: "button", onclick: test }, "Test connection");
   const probed = h("div", { class: "probed", role: "status" });
-  const view = configuration(change, `${location.origin}${admin.base}`);
+  const view = configurationView(change, `${location.origin}${admin.base}`);
 
   const form = h("form", { class: "editor-form", novalidate: true, onsubmit: submit },
     above,
@@ -79,7 +82,8 @@ export async function editor(root, admin, subject, signal) {
           h("p", { class: "help" }, "A plugin that is not enabled does not run.")),
         scope?.element)),
     isPlugin ? h("section", { class: "panel" }, h("header", {}, h("h2", {}, title(plugin)), h("div", { class: "buttons" }, probe)),
-      h("div", { class: "fields-pad" }, probed, configControl?.element))
+      h("div", { class: "fields-pad" }, probed, mainControl.element,
+        advanced.length > 0 && h("details", { class: "record" }, h("summary", {}, "Advanced"), advancedControl.element)))
       : h("section", { class: "panel" }, h("header", {}, h("h2", {}, title(described?.one ?? kind))),
         h("div", { class: "fields-pad" }, scope?.element, firstControl.element)),
     restControl.element.hasChildNodes() && h("details", { class: "panel more" }, h("summary", {}, "More settings"),
@@ -98,7 +102,7 @@ export async function editor(root, admin, subject, signal) {
 
   /** Global or scoped, and to what. */
   async function scopeFields() {
-    const fields = isPlugin ? scopes.filter((name) => { const field = fieldOf(schema, name); return field && field.eq === undefined; }) : ["service"];
+    const fields = isPlugin ? scopes.filter((name) => fieldOf(schema, name)?.eq !== null) : ["service"];
     /** @type {Map<string, HTMLInputElement>} */
     const inputs = new Map();
     const elements = await Promise.all(fields.map(async (name) => {
@@ -137,6 +141,10 @@ export async function editor(root, admin, subject, signal) {
     };
   }
 
+  function configuration() {
+    return { ...asObject(mainControl.read()), ...asObject(advancedControl.read()) };
+  }
+
   /** The whole entity as the form has it. */
   function whole() {
     /** @type {Record<string, unknown>} */
@@ -144,7 +152,7 @@ export async function editor(root, admin, subject, signal) {
     if (isPlugin) {
       result.name = plugin;
       result.enabled = enabled.checked;
-      result.config = configControl?.read();
+      result.config = configuration();
     }
     return result;
   }
@@ -199,7 +207,8 @@ export async function editor(root, admin, subject, signal) {
   function tell(refusal) {
     const faults = refusal?.fields ?? {};
     const inConfig = /** @type {Record<string, unknown>} */ (typeof faults.config === "object" && faults.config !== null ? faults.config : {});
-    configControl?.tell(inConfig);
+    mainControl.tell(inConfig);
+    advancedControl.tell(inConfig);
     firstControl.tell(faults);
     restControl.tell(faults);
     scope?.tell(faults);
@@ -249,7 +258,7 @@ export async function editor(root, admin, subject, signal) {
 
   /** Has the sidecar post an empty batch to the endpoints. */
   async function test() {
-    const now = /** @type {Record<string, unknown>} */ (configControl?.read() ?? {});
+    const now = configuration();
     const endpoints = ["traces_endpoint", "logs_endpoint"].filter((name) => now[name]);
     if (endpoints.length === 0) {
       fill(probed, h("p", { class: "note warn" }, "There is no endpoint yet."));

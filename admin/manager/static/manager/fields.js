@@ -42,8 +42,8 @@ export function control(name, path, field, value, context) {
   if (field.type === "record") return record(name, path, field, given, context);
   if (field.type === "map") return labelled(name, path, field, context, rows(path, field, given, context));
   if (field.type === "array" || field.type === "set") {
-    const choice = field.type === "set" && field.elements?.one_of;
-    return labelled(name, path, field, context, choice ? choices(path, choice, given, context) : list(path, field, given, context));
+    const ticked = field.type === "set" && field.elements?.one_of;
+    return labelled(name, path, field, context, ticked ? choices(ticked, given, context) : list(path, field, given, context));
   }
   return labelled(name, path, field, context, single(path, field, given, context));
 }
@@ -73,8 +73,7 @@ function single(path, field, value, context) {
     return { element: select, read: () => (select.value === "" ? null : select.value === "true"), id };
   }
   if (field.one_of) {
-    const choices = field.one_of.map(String);
-    const select = options(id, choices, value === null || value === undefined ? "" : String(value), !field.required, context);
+    const select = options(id, field.one_of.map(String), value === null || value === undefined ? "" : String(value), !field.required, context);
     return { element: select, read: () => (select.value === "" ? null : field.one_of?.find((one) => String(one) === select.value) ?? select.value), id };
   }
   if (field.type === "integer" || field.type === "number") {
@@ -113,35 +112,34 @@ function options(id, values, chosen, open, { changed, disabled }) {
     all.map((value) => h("option", { value, selected: value === chosen }, value)));
 }
 
-/** @param {string} text */
-function asNumber(text) {
-  const trimmed = text.trim();
+/** @param {string} typed */
+function asNumber(typed) {
+  const trimmed = typed.trim();
   if (trimmed === "") return null;
   const number = Number(trimmed);
   // What is no number goes out as it is, so that the answer says what is wrong with it.
   return Number.isNaN(number) ? trimmed : number;
 }
 
-/** @param {string} text @returns {unknown} */
-function fromJSON(text) {
-  if (text.trim() === "") return null;
+/** @param {string} typed @returns {unknown} */
+function fromJSON(typed) {
+  if (typed.trim() === "") return null;
   try {
-    return JSON.parse(text);
+    return JSON.parse(typed);
   } catch {
-    return text;
+    return typed;
   }
 }
 
 /**
  * Boxes to tick: a set of known values.
  *
- * @param {string} path
  * @param {unknown[]} values
  * @param {unknown} value
  * @param {Context} context
  * @returns {Input}
  */
-function choices(path, values, value, { changed, disabled }) {
+function choices(values, value, { changed, disabled }) {
   const chosen = Array.isArray(value) ? value : [];
   const boxes = values.map((one) => {
     const box = h("input", { type: "checkbox", checked: chosen.includes(one), onchange: changed, disabled });

@@ -1,9 +1,10 @@
 /** What the fields of plugins are for, where the schema itself does not say. */
 
-/** @type {Record<string, { summary: string, fields: Record<string, string> }>} */
+/** @type {Record<string, { summary: string, first?: string[], fields: Record<string, string> }>} */
 const plugins = {
   "opentelemetry": {
     summary: "Report each request as spans over OTLP/HTTP",
+    first: ["traces_endpoint", "logs_endpoint", "headers", "resource_attributes", "sampling_rate", "propagation", "queue"],
     fields: {
       "traces_endpoint": "Where spans are posted, used as it stands: http://collector:4318/v1/traces",
       "logs_endpoint": "Where logs of the gateway and of requests are posted: http://collector:4318/v1/logs",
@@ -90,6 +91,15 @@ const common = /** @type {Record<string, string>} */ ({
 /** @param {string} plugin */
 export function summaryOf(plugin) {
   return plugins[plugin]?.summary ?? "";
+}
+
+/**
+ * The fields of its configuration that a form shows first; none: all in their order.
+ *
+ * @param {string} plugin
+ */
+export function firstFields(plugin) {
+  return plugins[plugin]?.first ?? [];
 }
 
 /**

@@ -41,7 +41,7 @@ export async function pluginList(root, admin, signal) {
     const label = String(plugin.instance_name ?? plugin.name);
     return h("tr", { "data-plugin": String(plugin.name) },
       h("td", {}, h("a", { href: address(["manager", "plugins", plugin.id]) }, title(String(plugin.name))),
-        plugin.instance_name && h("span", { class: "quiet" }, ` ${plugin.instance_name}`)),
+        plugin.instance_name ? h("span", { class: "quiet" }, ` ${plugin.instance_name}`) : null),
       h("td", {}, h("span", { class: `tag ${enabled ? "good" : ""}` }, enabled ? "Enabled" : "Disabled")),
       h("td", {}, scopeOf(plugin)),
       h("td", {}, tags(plugin.tags)),

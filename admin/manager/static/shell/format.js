@@ -4,6 +4,7 @@
  * A duration: three figures and a unit.
  *
  * @param {number} ms
+ * @returns {string}
  */
 export function duration(ms) {
   if (!Number.isFinite(ms)) return "–";

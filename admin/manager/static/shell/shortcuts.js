@@ -14,7 +14,8 @@ import { h } from "./dom.js";
 /** @type {Set<Shortcut>} */
 const known = new Set();
 let prefix = "";
-let prefixTimer = 0;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let prefixTimer;
 
 /**
  * Has keys do something until the signal aborts.

@@ -14,9 +14,9 @@ import { codeBlock, looksLikeJSON, shown, withMasks } from "./json.js";
 export function spanPanel() {
   const element = h("aside", { class: "span-panel", "aria-label": "Span", tabindex: "0", "data-shut": true });
 
-  /** @param {Trace} trace @param {Span | undefined} span */
-  function show(trace, span) {
-    element.toggleAttribute("data-shut", !span);
+  /** @param {Trace} trace @param {Span | undefined} span @param {boolean} byUser where it covers the waterfall, only who asks for it gets it */
+  function show(trace, span, byUser) {
+    element.toggleAttribute("data-shut", !span || !byUser);
     if (!span) return fill(element, h("p", { class: "quiet" }, "Choose a span to see what is known of it."));
     const { summary } = trace;
     const logs = trace.logs.filter((log) => log.span_id === span.id).length;
@@ -36,7 +36,7 @@ export function spanPanel() {
         logs > 0 && fact("Logs", String(logs))),
       attributesSection("Attributes", span.attributes, true),
       span.events.length > 0 && h("section", {}, h("h3", {}, "Events"), span.events.map((event) => h("div", { class: "event" },
-        h("div", {}, h("strong", {}, event.name), ` `, h("span", { class: "quiet" }, `at ${duration(event.time)}`)),
+        h("div", {}, h("strong", {}, event.name), " ", h("span", { class: "quiet" }, `at ${duration(event.time)}`)),
         attributesList(event.attributes, false)))),
       span.links.length > 0 && h("section", {}, h("h3", {}, "Links"), span.links.map((link) => h("div", { class: "event" },
         link.stored ? h("a", { class: "mono", href: address(["traces", link.trace_id], { span: link.span_id }) }, link.trace_id)

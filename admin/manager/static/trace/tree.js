@@ -46,6 +46,6 @@ export function ticks(from, to, wanted) {
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((f) => f * power).find((s) => s >= raw) ?? 10 * power;
   const result = [];
-  for (let k = Math.ceil(from / step - 1e-9); k * step <= to + step * 1e-9 && result.length < 100; k++) result.push(k * step);
+  for (let k = Math.ceil(from / step - 1e-9); k * step <= to + step * 1e-9 && result.length < 100; k++) result.push(k === 0 ? 0 : k * step);
   return result;
 }

@@ -24,9 +24,9 @@ export async function open(root, place, signal) {
   let trace = /** @type {Trace} */ (await get(path, signal));
 
   const panel = spanPanel();
-  const fall = waterfall((span) => {
+  const fall = waterfall((span, byUser) => {
     chosen = span?.id ?? "";
-    panel.show(trace, span);
+    panel.show(trace, span, byUser);
     remember();
   }, signal);
   const beside = h("div", { class: "waterfall" }, fall.element, panel.element);

@@ -13,7 +13,7 @@ import { subtreeEnds, ticks, unfolded } from "./tree.js";
 /**
  * The spans of a trace over time.
  *
- * @param {(span: Span | undefined) => void} chosen
+ * @param {(span: Span | undefined, byUser: boolean) => void} chosen
  * @param {AbortSignal} signal
  */
 export function waterfall(chosen, signal) {
@@ -32,7 +32,7 @@ export function waterfall(chosen, signal) {
   const list = new VirtualList({
     label: "Spans", role: "treegrid", rowHeight: 26, makeRow, fillRow,
     key: (place) => trace.spans[place].id,
-    choose: (place) => chosen(place === undefined ? undefined : trace.spans[place]),
+    choose: (place) => chosen(place === undefined ? undefined : trace.spans[place], true),
   }, signal);
   list.element.addEventListener("keydown", foldByKey);
 
@@ -280,7 +280,7 @@ export function waterfall(chosen, signal) {
     }
     if (changed) layOut();
     list.choose(list.rows.indexOf(place), quiet);
-    if (quiet) chosen(trace.spans[place]);
+    if (quiet) chosen(trace.spans[place], false);
   }
 
   /** @param {1 | -1} by */

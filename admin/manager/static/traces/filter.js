@@ -67,7 +67,7 @@ export function filterBar(initial, apply) {
   const listId = freshId("offer");
   const faultId = freshId("fault");
   let applied = initial;
-  let timer = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ let timer;
   let at = -1;
   /** @type {{ insert: string, shown: string, hint: string }[]} */
   let offers = [];

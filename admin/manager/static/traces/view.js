@@ -153,8 +153,9 @@ export async function open(root, place, signal) {
       const type = /\.(pb|bin)$/.test(file.name) ? "application/x-protobuf" : "application/json";
       const response = await request("POST", "/api/import", { body: file, type });
       const done = /** @type {import("../api/model.js").Imported} */ (await response.json());
-      notify(`${plural(done.spans, "span")} of ${plural(done.traces.length, "trace")} and ${plural(done.logs, "log")} imported` +
-        (done.rejected ? `, ${done.rejected} rejected: ${done.reason}` : ""), done.rejected ? "bad" : "");
+      const refused = done.rejected ? `, ${done.rejected} rejected: ${done.reason}` : "";
+      notify(`${plural(done.spans, "span")} of ${plural(done.traces.length, "trace")} and ${plural(done.logs, "log")} imported${refused}`,
+        done.rejected ? "bad" : "");
       if (done.traces.length === 1) go(address(["traces", done.traces[0]]));
     } catch (error) {
       notify(`${file.name}: ${error instanceof Error ? error.message : error}`, "bad");

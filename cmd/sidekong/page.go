@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"sidekong/admin/traces"
+	"sidekong/proxy/plugin/opentelemetry"
+	"sidekong/tracing/otlp"
+)
+
+// page is what the page on admin_gui_listen knows.
+type page struct {
+	store  *traces.Store // nil: nobody looks
+	keeper traces.Keeper // nil: nothing outlives the program
+}
+
+// openPage makes what the page knows, with what an earlier run left of it.
+func (a *app) openPage(ctx context.Context, defaults opentelemetry.Defaults) error {
+	s := a.settings
+	if len(s.AdminGUIListen) == 0 || s.TracesStoreSize == 0 {
+		return nil
+	}
+	resource, err := otlp.NewResource(defaults.ServiceVersion, defaults.InstanceID, defaults.ResourceAttributes).Bytes()
+	if err != nil {
+		return err
+	}
+	a.page.store = traces.New(traces.Options{Limit: s.TracesStoreSize, Resource: resource})
+	if s.TracesStore == "" {
+		return nil
+	}
+	keeper, err := traces.OpenSQLite(ctx, s.TracesStore, s.TracesStoreSize)
+	if err != nil {
+		return fmt.Errorf("traces_store: %w", err)
+	}
+	a.page.keeper = keeper
+	if err := a.page.store.Restore(ctx, keeper); err != nil {
+		return fmt.Errorf("traces_store: %w", err)
+	}
+	return nil
+}
