@@ -1,6 +1,7 @@
 package propagation
 
 import (
+	"math/bits"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,9 +19,39 @@ var contextKeys = []string{
 	instanaTraceKey, instanaSpanKey, instanaLevelKey,
 }
 
+// leadingKeys are the headers of which at least one is there where trace context is, whatever its format.
+var leadingKeys = []string{
+	traceparentKey, tracestateKey, b3Key, b3TraceIDKey, b3SampledKey, b3FlagsKey, jaegerKey, otTraceIDKey, datadogTraceIDKey,
+	awsKey, gcpKey, instanaTraceKey, instanaLevelKey, "Baggage",
+}
+
+// keys are the headers of a format.
+var keys = [...][]string{
+	W3C: {traceparentKey, tracestateKey}, B3: {b3TraceIDKey, b3SpanIDKey, b3ParentIDKey, b3SampledKey, b3FlagsKey}, B3Single: {b3Key},
+	Jaeger: {jaegerKey}, OT: {otTraceIDKey, otSpanIDKey, otSampledKey},
+	Datadog: {datadogTraceIDKey, datadogParentIDKey, datadogPriorityKey}, AWS: {awsKey}, GCP: {gcpKey},
+	Instana: {instanaTraceKey, instanaSpanKey, instanaLevelKey},
+}
+
+// Injected are the headers that Inject has written for a context, as Fields gives them.
+func (p *Propagator) Injected(h http.Header, in *Context) [][2]string {
+	fields := make([][2]string, 0, 2)
+	for rest := uint(p.injected(in)); rest != 0; rest &= rest - 1 {
+		for _, name := range keys[bits.TrailingZeros(rest)] {
+			for _, value := range h[name] {
+				fields = append(fields, [2]string{name, value})
+			}
+		}
+	}
+	return fields
+}
+
 // Fields are the headers of every format as they stand, baggage too, each occurrence as name and value, in the order of
 // their names.
 func Fields(h http.Header) [][2]string {
+	if !slices.ContainsFunc(leadingKeys, func(name string) bool { return h[name] != nil }) {
+		return nil // as for most requests that begin a trace; looking at each header would cost more
+	}
 	var fields [][2]string
 	for name, values := range h {
 		if !carriesContext(name) {
@@ -36,11 +67,13 @@ func Fields(h http.Header) [][2]string {
 
 // carriesContext reports whether a header, by its canonical name, belongs to a format or is baggage.
 func carriesContext(name string) bool {
-	if name == "" || strings.IndexByte("BGITUXO", name[0]) < 0 {
-		return false // as most headers
+	switch name {
+	case traceparentKey, tracestateKey, b3Key, b3TraceIDKey, b3SpanIDKey, b3ParentIDKey, b3SampledKey, b3FlagsKey, jaegerKey,
+		otTraceIDKey, otSpanIDKey, otSampledKey, datadogTraceIDKey, datadogParentIDKey, datadogPriorityKey, awsKey, gcpKey,
+		instanaTraceKey, instanaSpanKey, instanaLevelKey, "Baggage":
+		return true
 	}
-	return slices.Contains(contextKeys, name) || name == "Baggage" ||
-		strings.HasPrefix(name, jaegerBaggageStem) || strings.HasPrefix(name, otBaggageStem)
+	return strings.HasPrefix(name, jaegerBaggageStem) || strings.HasPrefix(name, otBaggageStem)
 }
 
 // Strip removes the headers of every format, whatever the configuration names, so that nobody further on continues a

@@ -183,14 +183,8 @@ func (x *exchange) route() bool {
 		span = x.trace.StartSpan("kong.router", tracing.KindInternal, x.root)
 	}
 	x.reserve()
-	r, c := x.r, &x.ctx
-	request := router.Request{
-		Method: cmp.Or(c.Outgoing.Method, r.Method), Scheme: c.Scheme, Host: r.Host, Target: x.target, Path: x.path, Header: r.Header,
-		Port: x.peer.local, HTTP2: r.ProtoMajor == 2,
-	}
-	if r.TLS != nil {
-		request.SNI = r.TLS.ServerName
-	}
+	c := &x.ctx
+	request := x.routed()
 	match, ok := x.rt.router.Match(&request)
 	if !ok && x.rt.forward != nil {
 		span.End()
@@ -234,6 +228,11 @@ func (x *exchange) reserve() {
 // access runs the plugins of the route.
 func (x *exchange) access() bool {
 	x.plugins = x.place.chain
+	if x.gw.options.ConsumerHeaders {
+		if err := x.nameConsumer(); err != nil {
+			return x.ran(err, "")
+		}
+	}
 	if !x.ran(x.plugins.Access(&x.ctx), "") {
 		return false
 	}

@@ -42,6 +42,9 @@ type Options struct {
 	// Edge is for a listener that strangers reach: the trace of a caller that is not in TrustedIPs is not continued. A
 	// new one begins, with a link to the caller's.
 	Edge bool
+	// ConsumerHeaders is for standing behind a Kong: X-Consumer-ID and X-Consumer-Username of a peer in TrustedIPs name
+	// the consumer; those of others are removed.
+	ConsumerHeaders bool
 	// LongRequest is how long a traced request may take until it is reported while it is still under way; 0: never.
 	LongRequest time.Duration
 

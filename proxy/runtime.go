@@ -16,6 +16,7 @@ import (
 type runtime struct {
 	router    *router.Router
 	plan      *plugin.Plan
+	directory plugin.Directory
 	global    *plugin.Chain // for requests without a route
 	rewrites  bool
 	sizes     bool // somebody looks at how many bytes a request and its answer have
@@ -81,8 +82,9 @@ func (g *Gateway) compile(snapshot *configs.Snapshot) (*runtime, error) {
 		}
 	}
 	// Plugins come last: what they open has to be closed where something fails.
+	rt.directory = g.directory(snapshot)
 	env := plugin.Env{
-		Logger: g.options.Logger, Directory: g.directory(snapshot),
+		Logger: g.options.Logger, Directory: rt.directory,
 		HasUpstream: func(name string) bool { _, ok := snapshot.UpstreamNamed(name); return ok },
 		Plugins:     snapshot.ActivePlugins, RedactedQuery: g.options.RedactedQuery,
 	}

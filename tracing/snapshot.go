@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -42,13 +43,8 @@ func (t *Trace) AppendSnapshot(buf []byte) []byte {
 	rows := snapshotHead + len(t.records)*snapshotRecord + len(t.attrs)*snapshotAttr +
 		len(t.events)*snapshotEvent + len(t.links)*snapshotLink
 	from := len(buf)
-	if need := from + rows + text; need <= cap(buf) {
-		buf = buf[:need]
-	} else {
-		buf = append(make([]byte, 0, need+need/4), buf...)[:need]
-	}
-	row, texts := buf[from:from+rows], buf[from+rows:]
-
+	buf = slices.Grow(buf, rows+text)[:from+rows] // what is appended from here on has its place
+	row := buf[from:]
 	binary.LittleEndian.PutUint64(row, uint64(t.base.UnixNano()))
 	*(*TraceID)(row[8:]) = t.id
 	marks := uint64(t.flags)
@@ -58,54 +54,55 @@ func (t *Trace) AppendSnapshot(buf []byte) []byte {
 	if t.sampled {
 		marks |= markSampled
 	}
-	for i, number := range [...]uint64{
-		marks, uint64(len(t.records)), uint64(len(t.attrs)), uint64(len(t.events)), uint64(len(t.links)), uint64(len(t.state)),
-	} {
-		binary.LittleEndian.PutUint64(row[24+8*i:], number)
-	}
+	binary.LittleEndian.PutUint64(row[24:], marks)
+	binary.LittleEndian.PutUint64(row[32:], uint64(len(t.records)))
+	binary.LittleEndian.PutUint64(row[40:], uint64(len(t.attrs)))
+	binary.LittleEndian.PutUint64(row[48:], uint64(len(t.events)))
+	binary.LittleEndian.PutUint64(row[56:], uint64(len(t.links)))
+	binary.LittleEndian.PutUint64(row[64:], uint64(len(t.state)))
 	row = row[snapshotHead:]
-	texts = texts[copy(texts, t.state):]
+	buf = append(buf, t.state...)
 	for i := range t.records {
 		r, at := &t.records[i], (*[snapshotRecord]byte)(row)
+		row = row[snapshotRecord:]
 		*(*SpanID)(at[0:]) = r.ID
 		*(*SpanID)(at[8:]) = r.Parent
 		binary.LittleEndian.PutUint64(at[16:], uint64(r.Start))
 		binary.LittleEndian.PutUint64(at[24:], uint64(r.End))
 		binary.LittleEndian.PutUint64(at[32:], uint64(uint32(r.firstAttr))|uint64(r.Kind)<<32|uint64(r.Status)<<40)
 		binary.LittleEndian.PutUint64(at[40:], uint64(uint32(len(r.Name)))|uint64(len(r.StatusText))<<32)
-		row = row[snapshotRecord:]
-		texts = texts[copy(texts, r.Name):]
+		buf = append(buf, r.Name...)
 		if r.StatusText != "" {
-			texts = texts[copy(texts, r.StatusText):]
+			buf = append(buf, r.StatusText...)
 		}
 	}
 	for i := range t.attrs {
 		a, at := &t.attrs[i], (*[snapshotAttr]byte)(row)
 		row = row[snapshotAttr:]
-		binary.LittleEndian.PutUint64(at[8:], uint64(a.next)|uint64(a.Value.Kind)<<16|uint64(len(a.Key))<<32)
-		texts = texts[copy(texts, a.Key):]
+		content := a.Value.bits
+		buf = append(buf, a.Key...)
 		if a.Value.Kind == ValueString {
-			binary.LittleEndian.PutUint64(at[0:], uint64(len(a.Value.Text)))
-			texts = texts[copy(texts, a.Value.Text):]
-		} else {
-			binary.LittleEndian.PutUint64(at[0:], a.Value.bits)
+			content = uint64(len(a.Value.Text))
+			buf = append(buf, a.Value.Text...)
 		}
+		binary.LittleEndian.PutUint64(at[0:], content)
+		binary.LittleEndian.PutUint64(at[8:], uint64(a.next)|uint64(a.Value.Kind)<<16|uint64(len(a.Key))<<32)
 	}
 	for i := range t.events {
 		e, at := &t.events[i], (*[snapshotEvent]byte)(row)
+		row = row[snapshotEvent:]
 		binary.LittleEndian.PutUint64(at[0:], uint64(e.At))
 		binary.LittleEndian.PutUint64(at[8:], uint64(uint32(e.Span))|uint64(e.firstAttr)<<32)
 		binary.LittleEndian.PutUint64(at[16:], uint64(len(e.Name)))
-		row = row[snapshotEvent:]
-		texts = texts[copy(texts, e.Name):]
+		buf = append(buf, e.Name...)
 	}
 	for i := range t.links {
 		l, at := &t.links[i], (*[snapshotLink]byte)(row)
+		row = row[snapshotLink:]
 		*(*TraceID)(at[0:]) = l.TraceID
 		*(*SpanID)(at[16:]) = l.SpanID
 		binary.LittleEndian.PutUint64(at[24:], uint64(l.Flags)|uint64(len(l.State))<<32)
-		row = row[snapshotLink:]
-		texts = texts[copy(texts, l.State):]
+		buf = append(buf, l.State...)
 	}
 	return buf
 }

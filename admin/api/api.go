@@ -40,7 +40,8 @@ type Options struct {
 
 	// Status serves /status.
 	Status http.Handler
-	// Node is what / tells beside plugins: node_id, hostname, version, configuration (without secrets) …
+	// Node is what / tells beside plugins: node_id, hostname, configuration (without secrets) … Its version is Kong's
+	// unless Node says otherwise, since tools choose what they send by it.
 	Node func() map[string]any
 	// LogLevel and SetLogLevel know Kong's names of levels. SetLogLevel goes back to the configured level after the time.
 	LogLevel    func() string

@@ -8,7 +8,10 @@ import (
 // putServerName makes a PUT to /certificates/{name} list that name, where the body lists any.
 // Kong: kong/api/routes/certificates.lua prepare_args
 func (c *call) putServerName() {
-	name := c.params["certificates"]
+	name, direct := c.params["certificates"]
+	if !direct {
+		return
+	}
 	if isUUID(name) {
 		name = ""
 	}

@@ -2,11 +2,13 @@ package api
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -186,9 +188,9 @@ func dotted(path []step) string {
 func (p place) flat() entity.Object {
 	out := entity.Object{"entity_type": strings.TrimSuffix(p.kind, "s")}
 	own := entity.Object{}
-	for name, value := range p.object {
+	for name, value := range jsonable(p.object).(entity.Object) {
 		if list, isList := value.([]any); isList && collectionOf(name) != nil && len(list) > 0 {
-			if _, nested := list[0].(map[string]any); nested {
+			if _, nested := list[0].(entity.Object); nested {
 				continue
 			}
 		}
@@ -205,4 +207,36 @@ func (p place) flat() entity.Object {
 		out["entity_tags"] = tags
 	}
 	return out
+}
+
+// jsonable is a value of YAML as JSON can have it: names that are no texts are written as such, and so are numbers that
+// JSON lacks.
+func jsonable(value any) any {
+	switch value := value.(type) {
+	case map[string]any:
+		object := make(entity.Object, len(value))
+		for name, item := range value {
+			object[name] = jsonable(item)
+		}
+		return object
+	case map[any]any:
+		object := make(entity.Object, len(value))
+		for name, item := range value {
+			object[fmt.Sprint(name)] = jsonable(item)
+		}
+		return object
+	case []any:
+		list := make([]any, len(value))
+		for i := range value {
+			list[i] = jsonable(value[i])
+		}
+		return list
+	case float64:
+		if math.IsNaN(value) || math.IsInf(value, 0) {
+			return fmt.Sprint(value)
+		}
+	case time.Time:
+		return value.Format(time.RFC3339Nano)
+	}
+	return value
 }

@@ -152,6 +152,9 @@ func FuzzJSON(f *testing.F) {
 		}
 		c := &call{api: &api{Options: Options{Schemas: schemas}}}
 		for _, kind := range schemas.Kinds() {
+			if name, _ := object["name"].(string); kind == "plugins" && name != "http-log" && name != "opentelemetry" {
+				continue // all of it is masked
+			}
 			shown := c.mask(kind, object)
 			before, _ := json.Marshal(object)
 			if !bytes.Contains(before, []byte(Mask)) && kind != "basicauth_credentials" {
@@ -192,6 +195,7 @@ func TestFaultFields(t *testing.T) {
 func FuzzFaultFields(f *testing.F) {
 	f.Add("services[0].routes[1].paths[0]", "services:\n- name: a\n  routes: [{}, {paths: [b]}]\n")
 	f.Add("[5]", "- a")
+	f.Add("services[0].x", "services: [{1: {2: .nan}, x: .inf, t: 2001-01-01}]")
 	f.Add("plugins[0].config.headers.a.b[2]", "plugins: [{name: x, tags: [1]}]")
 	f.Fuzz(func(t *testing.T, field, text string) {
 		fault := &configFault{faults: declarative.Faults{{Field: field, Message: "m"}, {Field: field, Message: "n"}}, text: []byte(text)}

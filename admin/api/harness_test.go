@@ -12,7 +12,7 @@ import (
 	"sidekong/configs/entity"
 )
 
-// client sends requests to an API on an empty SQLite database.
+// client sends requests to an API on an empty database.
 type client struct {
 	*testing.T
 	handler http.Handler
@@ -25,7 +25,7 @@ func newClient(t *testing.T, options api.Options) *client {
 	t.Helper()
 	c := &client{T: t, schemas: entity.NewSchemas(pluginConfigs), header: http.Header{}}
 	if options.DB == nil {
-		options.DB = openSQLite(t, c.schemas)
+		options.DB = preferred(t, c.schemas)
 	}
 	c.db, options.Schemas = options.DB, c.schemas
 	c.handler = newHandler(t, options)

@@ -77,13 +77,13 @@ func TestPages(t *testing.T) {
 		t.Errorf("/tags: got %d on %d pages, want 114 on 3", len(tagged), pages)
 	}
 	for path, want := range map[string]string{
-		"/services?size=1.5":              "size must be an integer between 1 and 1000",
-		"/services?size=1&size=2":         "size must be a number",
-		"/services?tags=a,b,c,d,e,f":      "invalid option (tags: cannot query more than 5 tags)",
-		"/services?offset=WyJhIiwiYiJd":   "'WyJhIiwiYiJd' is not a valid offset: bad json encoding",
-		"/services/s1/routes?size=0x10z":  "size must be a number",
-		"/upstreams?tags=a%00":            "invalid option (tags: invalid filter syntax)",
-		"/ca_certificates/not-an-id":      `invalid primary key: '{id="not-an-id"}'`,
+		"/services?size=1.5":               "size must be an integer between 1 and 1000",
+		"/services?size=1&size=2":          "size must be a number",
+		"/services?tags=a,b,c,d,e,f":       "invalid option (tags: cannot query more than 5 tags)",
+		"/services?offset=WyJhIiwiYiJd":    "'WyJhIiwiYiJd' is not a valid offset: bad json encoding",
+		"/services/s1/routes?size=0x10z":   "size must be a number",
+		"/upstreams?tags=a%00":             "invalid option (tags: invalid filter syntax)",
+		"/ca_certificates/not-an-id":       `invalid primary key: '{id="not-an-id"}'`,
 		"/consumers?custom_id=a&custom_id": "custom_id must be an unempty string",
 	} {
 		if got := c.want(400, "GET", path, "")["message"]; got != want {
@@ -149,8 +149,8 @@ func TestPaths(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]string{
-		"/services":     "GET, HEAD, OPTIONS, POST",
-		"/services/any": "DELETE, GET, HEAD, OPTIONS, PATCH, PUT",
+		"/services":                  "GET, HEAD, OPTIONS, POST",
+		"/services/any":              "DELETE, GET, HEAD, OPTIONS, PATCH, PUT",
 		"/schemas/services/validate": "OPTIONS, POST",
 	} {
 		if got := c.send("OPTIONS", path, ""); got.status != 204 || got.header.Get("Allow") != want {

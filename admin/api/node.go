@@ -64,6 +64,9 @@ func (a *api) nodeRoutes(t *table) {
 	})
 }
 
+// kongVersion is the Kong that this API is like; tools choose what they send by it.
+const kongVersion = "3.9.3"
+
 // node is what the program tells of itself.
 func (a *api) node() map[string]any {
 	if a.Node == nil {
@@ -93,7 +96,7 @@ func (c *call) root() (*answer, error) {
 		enabled = []string{}
 	}
 	body := entity.Object{
-		"tagline": "Welcome to sidekong", "edition": "community",
+		"tagline": "Welcome to sidekong", "edition": "community", "version": kongVersion,
 		"plugins": entity.Object{"available_on_server": available, "enabled_in_cluster": enabled},
 	}
 	maps.Copy(body, c.node())

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -21,7 +22,7 @@ import (
 // everything is an API with all of its routes.
 func everything(t *testing.T) *client {
 	return newClient(t, api.Options{
-		Token: token, LogLevel: func() string { return "info" }, SetLogLevel: nil,
+		Token: token, LogLevel: func() string { return "info" }, SetLogLevel: func(string, time.Duration) error { return nil },
 		Health: func(string) (admin.Upstream, bool) { return admin.Upstream{}, false },
 		Status: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"memory":{}}`) }),
 	}).with("Kong-Admin-Token", token)
@@ -101,8 +102,8 @@ func TestOpenAPIDescribesBodies(t *testing.T) {
 	c := everything(t)
 	doc := c.want(200, "GET", "/openapi.json", "")
 	checked := 0
-	for _, v := range readVectors(t, recorded) {
-		if v.DBless || v.Op != "insert" && v.Op != "request" || len(v.Given) > 0 && checked > 300 {
+	for i, v := range readVectors(t, recorded) {
+		if v.DBless || v.Form != nil || v.Raw != nil || !v.OK && i%4 != 0 {
 			continue
 		}
 		empty(t, c.db)
@@ -110,9 +111,6 @@ func TestOpenAPIDescribesBodies(t *testing.T) {
 			c.want(201, "POST", given.Path, string(given.Body))
 		}
 		sent := string(v.Input)
-		if v.Form != nil || v.Raw != nil {
-			continue
-		}
 		r := c.send(v.Request.Method, v.Request.Path, sent)
 		path, _, _ := strings.Cut(v.Request.Path, "?")
 		operation := operationOf(doc, path, v.Request.Method)
@@ -172,6 +170,9 @@ func schemaOf(holder entity.Object) entity.Object {
 
 // operationOf finds the described operation of a path, nil if there is none.
 func operationOf(doc entity.Object, path, method string) entity.Object {
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
 	segments := strings.Split(strings.Trim(path, "/"), "/")
 	var found entity.Object
 	fixedBest := -1

@@ -70,8 +70,7 @@ func (t *table) add(pattern, method string, o operation) {
 	t.byLength[len(r.segments)] = append(t.byLength[len(r.segments)], r)
 }
 
-// match finds the route of an escaped path, nil if there is none. One slash at the end makes no difference; of several
-// routes the one with the longest run of fixed segments wins.
+// match finds the route of an escaped path, nil if there is none. One slash at the end makes no difference.
 func (t *table) match(path string) (*route, map[string]string) {
 	rest, rooted := strings.CutPrefix(path, "/")
 	if !rooted {
@@ -79,10 +78,10 @@ func (t *table) match(path string) (*route, map[string]string) {
 	}
 	segments := strings.Split(strings.TrimSuffix(rest, "/"), "/")
 	var best *route
-	bestFixed := -1
+	bestRank := -1
 	for _, r := range t.byLength[len(segments)] {
-		if fixed, ok := r.covers(segments); ok && fixed > bestFixed {
-			best, bestFixed = r, fixed
+		if rank, ok := r.covers(segments); ok && rank > bestRank {
+			best, bestRank = r, rank
 		}
 	}
 	if best == nil {
@@ -101,28 +100,23 @@ func (t *table) match(path string) (*route, map[string]string) {
 	return best, params
 }
 
-// covers tells whether segments fit, and how many fixed ones did before the first that may be any.
-func (r *route) covers(segments []string) (fixed int, ok bool) {
-	run := true
+// covers tells whether segments fit. Of two routes that fit, the one with the greater rank is meant: it has a fixed
+// segment where they first differ.
+func (r *route) covers(segments []string) (rank int, ok bool) {
 	for i, segment := range r.segments {
+		rank <<= 1
 		if _, any := parameter(segment); any {
 			if segments[i] == "" {
 				return 0, false
 			}
-			run = false
 			continue
 		}
 		if segment != segments[i] {
 			return 0, false
 		}
-		if run {
-			fixed++
-		}
+		rank |= 1
 	}
-	if run {
-		fixed++ // nothing in it may be any
-	}
-	return fixed, true
+	return rank, true
 }
 
 func parameter(segment string) (name string, ok bool) {

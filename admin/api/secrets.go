@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -20,7 +21,35 @@ func (c *call) mask(kind string, object entity.Object) entity.Object {
 	if !known {
 		return object
 	}
-	return hideObject(fieldsOf(schema, object), object)
+	shown := hideObject(fieldsOf(schema, object), object)
+	if config, given := shown["config"]; given && kind == "plugins" {
+		if _, known := schema.Variant(fmt.Sprint(object["name"])); !known {
+			// Nobody knows which of its fields are secret.
+			shown["config"] = hideAll(config)
+		}
+	}
+	return shown
+}
+
+// hideAll hides every text.
+func hideAll(value any) any {
+	switch value := value.(type) {
+	case string:
+		return Mask
+	case []any:
+		shown := make([]any, len(value))
+		for i := range value {
+			shown[i] = hideAll(value[i])
+		}
+		return shown
+	case entity.Object:
+		shown := make(entity.Object, len(value))
+		for name := range value {
+			shown[name] = hideAll(value[name])
+		}
+		return shown
+	}
+	return value
 }
 
 func (c *call) masked(kind string, objects []entity.Object) []entity.Object {

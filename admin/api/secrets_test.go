@@ -102,6 +102,19 @@ func TestMasksStandForWhatWas(t *testing.T) {
 	}
 }
 
+// Of a plugin that is not known nobody knows what is secret.
+func TestUnknownPluginIsMasked(t *testing.T) {
+	c := newFileless(t)
+	c.with("Content-Type", "text/yaml").want(201, "POST", "/config", `_format_version: "3.0"
+plugins:
+- name: rate-limiting
+  config: {minute: 5, redis: {password: s3cret}, list: [s3cret]}
+`)
+	if r := c.send("GET", "/plugins", ""); strings.Contains(r.text, "s3cret") || !strings.Contains(r.text, "rate-limiting") {
+		t.Errorf("got %s, want it with masks", r.text)
+	}
+}
+
 // certificateVector is a certificate with its key from the vectors, for a.example.
 func certificateVector(t *testing.T) string {
 	t.Helper()

@@ -124,6 +124,9 @@ func readVectors(t *testing.T, path string) []vector {
 // openers open an empty database of each kind that the tests run on; PostgreSQL comes with the build tag postgres.
 var openers = map[string]func(t *testing.T, schemas *entity.Schemas) database.DB{"sqlite": openSQLite}
 
+// preferred is the one for the tests that need one alone.
+var preferred = openSQLite
+
 // runTests is replaced where the tests need a server beside them.
 var runTests = (*testing.M).Run
 

@@ -41,14 +41,19 @@ func (m *manager) probe(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, `want {"endpoint": "http://…", "headers": {}}`)
 		return
 	}
+	writeJSON(w, http.StatusOK, wanted.Run(r.Context()))
+}
+
+// Run posts an empty batch and tells how it was answered.
+func (p Probe) Run(ctx context.Context) Probed {
 	timeout := probeTimeout
-	if wanted.Timeout > 0 {
-		timeout = min(time.Duration(wanted.Timeout)*time.Millisecond, mostProbe)
+	if p.Timeout > 0 {
+		timeout = min(time.Duration(p.Timeout)*time.Millisecond, mostProbe)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	start := time.Now()
-	status, err := postEmpty(ctx, wanted)
+	status, err := postEmpty(ctx, p)
 	result := Probed{Status: status, Duration: float64(time.Since(start)) / float64(time.Millisecond)}
 	switch {
 	case err != nil:
@@ -58,7 +63,7 @@ func (m *manager) probe(w http.ResponseWriter, r *http.Request) {
 	default:
 		result.OK = true
 	}
-	writeJSON(w, http.StatusOK, result)
+	return result
 }
 
 // postEmpty posts a request without spans or logs, which is no bytes at all, and gives the answer's status. It follows

@@ -12,7 +12,7 @@ import (
 
 const (
 	feedEvery  = 250 * time.Millisecond
-	feedBytes  = 256 << 10 // read at a time
+	feedBytes  = 64 << 10 // read at a time
 	feedShare  = 200       // learning takes one part in so many of the time at most
 	feedBehind = 4 << 20   // bytes that may wait; beyond, the oldest are passed over
 )
@@ -43,7 +43,7 @@ func (s *Store) Feed(ctx context.Context, observe func(inventory.Observation)) e
 		if len(records) > 0 {
 			wait = max(feedShare*time.Since(begun), time.Millisecond)
 		}
-		timer.Reset(min(wait, 5*time.Second))
+		timer.Reset(min(wait, time.Minute))
 	}
 }
 

@@ -154,7 +154,8 @@ func (s *Store) add(k kind, id [16]byte, parts ...[]byte) bool {
 		}
 		return false
 	}
-	if number, ok := s.byID[id]; ok {
+	number, known := s.byID[id]
+	if known {
 		if e := s.entry(number); int64(e.bytes)+int64(size) > most || e.records >= maxRecords {
 			e.clipped = true
 			s.refused++
@@ -166,8 +167,7 @@ func (s *Store) add(k kind, id [16]byte, parts ...[]byte) bool {
 			break
 		}
 	}
-	number, ok := s.byID[id] // it may just have left
-	if !ok {
+	if !known || number < s.first { // it may just have left
 		number = s.first + uint64(len(s.entries))
 		s.entries = append(s.entries, entry{id: id})
 		s.byID[id] = number

@@ -185,6 +185,7 @@ func gatewayOptions(s *settings.Settings, otel settings.OTel) proxy.Options {
 		Keepalive:         proxy.Keepalive(s.UpstreamKeepalive),
 		Conventions:       proxy.KongConventions,
 		Edge:              s.TraceContextTrustedOnly,
+		ConsumerHeaders:   s.TrustedConsumerHeaders,
 		LongRequest:       s.LongRequestReport,
 	}
 	for header, wanted := range map[proxy.Headers]bool{

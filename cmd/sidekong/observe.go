@@ -15,17 +15,18 @@ import (
 // observer tells the page's store of the gateway's requests.
 type observer struct{ store *traces.Store }
 
-// expander reads what observe stores, for traces.Options.Expand.
-func expander(tracer *tracing.Tracer) func(spans []byte) []byte {
-	return func(spans []byte) []byte {
-		trace, err := tracer.Restore(spans)
-		if err != nil {
-			return nil
-		}
-		defer trace.Release()
-		frames, _ := otlp.Frames{Trace: trace}.AppendFrames(nil)
-		return frames
+// restorer makes traces of snapshots.
+var restorer = tracing.NewTracer(tracing.All, 1)
+
+// expand reads what observe stores. It is the store's Options.Expand.
+func expand(snapshot []byte) []byte {
+	trace, err := restorer.Restore(snapshot)
+	if err != nil {
+		return nil
 	}
+	defer trace.Release()
+	frames, _ := otlp.Frames{Trace: trace}.AppendFrames(nil)
+	return frames
 }
 
 // requests are records on their way to the store, which copies them. Their buffers have the size that most need.
@@ -48,13 +49,15 @@ func (o observer) observe(c *plugin.Context) {
 	r := requests.Get().(*traces.Request)
 	r.TraceID = c.Trace.ID()
 	r.Spans = c.Trace.AppendSnapshot(r.Spans[:0])
-	n := &r.Note
+	n := &r.Note // of an earlier request; every field is set
 	n.Sampled = c.Trace.Sampled()
+	n.TraceIn, n.TraceOut, n.Sampling = nil, nil, ""
 	if c.Notes != nil {
 		n.TraceIn, n.TraceOut, n.Sampling = c.Notes.TraceIn, c.Notes.TraceOut, c.Notes.Sampling
 		n.Sampled = n.Sampled && !c.Notes.Dropped
 	}
 	n.Host = c.Request.Host
+	n.RouteID, n.ServiceID, n.ConsumerID, n.Fault = "", "", "", ""
 	if c.Route != nil {
 		n.RouteID = c.Route.ID
 	}
@@ -65,11 +68,15 @@ func (o observer) observe(c *plugin.Context) {
 		n.ConsumerID = c.Consumer.ID
 	}
 	n.Authenticated = authentication(c)
-	n.RequestType = firstOf(c.Request.Header["Content-Type"])
+	n.RequestType = ""
+	if c.Request.ContentLength != 0 {
+		n.RequestType = firstOf(c.Request.Header["Content-Type"])
+	}
 	n.ResponseType = firstOf(c.Response.Header["Content-Type"])
 	n.UpstreamURI, _, _ = strings.Cut(sum.UpstreamURI, "?") // the query may hold secrets
 	n.UpstreamStatus, n.BytesReceived, n.BytesSent = sum.UpstreamStatus, sum.BytesReceived, sum.BytesSent
 	n.Request, n.Gateway, n.Upstream, n.Receive = sum.Request, sum.Gateway, sum.Upstream, sum.Receive
+	n.Tries = n.Tries[:0]
 	for _, try := range sum.Tries {
 		n.Tries = append(n.Tries, traces.Attempt{IP: try.IP, Port: try.Port, Code: try.Code, State: try.State})
 	}
@@ -77,9 +84,6 @@ func (o observer) observe(c *plugin.Context) {
 		n.Fault = sum.Fault.Error()
 	}
 	o.store.Add(r)
-	tries := n.Tries[:0]
-	clear(n.Tries)
-	*n = traces.Note{Tries: tries}
 	if cap(r.Spans) <= keepSpans {
 		requests.Put(r)
 	}

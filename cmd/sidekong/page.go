@@ -3,6 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"sidekong/admin/traces"
 	"sidekong/proxy/plugin/opentelemetry"
@@ -11,8 +15,9 @@ import (
 
 // page is what the page on admin_gui_listen knows.
 type page struct {
-	store  *traces.Store // nil: nobody looks
-	keeper traces.Keeper // nil: nothing outlives the program
+	store   *traces.Store // nil: nobody looks
+	keeper  traces.Keeper // nil: nothing outlives the program
+	keeping sync.WaitGroup
 }
 
 // openPage makes what the page knows, with what an earlier run left of it.
@@ -25,7 +30,7 @@ func (a *app) openPage(ctx context.Context, defaults opentelemetry.Defaults) err
 	if err != nil {
 		return err
 	}
-	a.page.store = traces.New(traces.Options{Limit: s.TracesStoreSize, Resource: resource})
+	a.page.store = traces.New(traces.Options{Limit: s.TracesStoreSize, Resource: resource, Expand: expand})
 	if s.TracesStore == "" {
 		return nil
 	}
@@ -38,4 +43,30 @@ func (a *app) openPage(ctx context.Context, defaults opentelemetry.Defaults) err
 		return fmt.Errorf("traces_store: %w", err)
 	}
 	return nil
+}
+
+// run keeps what comes until ctx ends.
+func (p *page) run(ctx context.Context, group *errgroup.Group, logger *slog.Logger) {
+	if p.keeper == nil {
+		return
+	}
+	p.keeping.Go(func() { _ = p.store.Keep(ctx, p.keeper, logger) }) // it has logged
+	group.Go(func() error {
+		p.keeping.Wait()
+		return nil
+	})
+}
+
+// close ends what openPage began.
+func (p *page) close(logger *slog.Logger) {
+	p.keeping.Wait()
+	if p.store != nil {
+		p.store.Close()
+	}
+	if p.keeper == nil {
+		return
+	}
+	if err := p.keeper.Close(); err != nil {
+		logger.Warn("traces_store: close", "error", err)
+	}
 }

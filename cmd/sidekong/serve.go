@@ -46,6 +46,7 @@ func (a *app) run(ctx context.Context, listening func(proxy []net.Addr)) error {
 		}
 		proxied = append(proxied, opened)
 	}
+	proxies := l.servers[control:]
 	a.serving.Store(true)
 	notice(a.logger, "serving", "proxy", proxied, "routes", len(a.store.Snapshot().ActiveRoutes), "version", buildVersion())
 	if listening != nil {
@@ -63,15 +64,24 @@ func (a *app) run(ctx context.Context, listening func(proxy []net.Addr)) error {
 		group.Go(func() error { return a.poller.Run(groupCtx) })
 	}
 
-	if a.stored {
+	switch {
+	case a.stored:
 		group.Go(func() error { return a.watchDatabase(groupCtx) })
+	case len(s.DeclarativeConfig) > 0 && s.DeclarativeConfigString == "":
+		group.Go(func() error {
+			watchFiles(groupCtx, s.DeclarativeConfig, a.logger, func() { _ = a.reload(groupCtx) }) // it has logged and is in /status
+			return nil
+		})
 	}
-	if a.page.keeper != nil {
-		group.Go(func() error { return a.page.store.Keep(groupCtx, a.page.keeper, a.logger) })
+	if socket := listenSteering(ctx, s, a.logger); socket != nil {
+		srv := &http.Server{Handler: a.steering(), ReadHeaderTimeout: time.Minute}
+		l.servers = append(l.servers, srv)
+		group.Go(func() error { return serve(srv, socket, false) })
 	}
+	a.page.run(groupCtx, group, a.logger)
 
 	<-groupCtx.Done()
-	a.drain(l.servers[control:], l.listeners[control:])
+	a.drain(proxies, l.listeners[control:])
 	l.shut()
 	if err := group.Wait(); err != nil && ctx.Err() == nil {
 		return err
@@ -221,16 +231,29 @@ func (a *app) drain(servers []*http.Server, listeners []net.Listener) {
 			_ = srv.Close()
 		}
 	}
+	a.closeWithin(whole)
+	notice(a.logger, "stopped")
+}
+
+// close lets go of everything that build opened.
+func (a *app) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	a.closeWithin(ctx)
+}
+
+// closeWithin flushes the queues as long as ctx lasts, and closes everything.
+func (a *app) closeWithin(ctx context.Context) {
 	var logs sync.WaitGroup
-	logs.Go(func() { a.sinks.close(whole, a.logger) })
-	a.exporters.Close(whole)
+	logs.Go(func() { a.sinks.close(ctx, a.logger) })
+	a.exporters.Close(ctx)
 	logs.Wait()
 	a.gateway.Close()
 	a.resolver.Close()
+	a.page.close(a.logger)
 	if err := a.db.Close(); err != nil {
 		a.logger.Warn("close database", "error", err)
 	}
-	notice(a.logger, "stopped")
 }
 
 // allGone waits until no connection to the proxy is open, but not longer than d.

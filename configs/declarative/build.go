@@ -23,6 +23,7 @@ type builder struct {
 	twins      map[string]int    // how often the same content has asked for an id
 	sizes      map[*value]int
 	values     int // in all items, with defaults and shared configs filled in
+	manifests  manifests
 }
 
 // tally is the first of several places that share a warning.
@@ -93,13 +94,10 @@ func (b *builder) collect(f *file, k *kind, list *value, path string, parent *it
 			b.fault(v.at, path, "expected %s as a map, found %s", article(k.one), v.describe())
 			continue
 		}
-		it := &item{kind: k, file: f, path: path, at: v.at, parent: parent}
-		it.own = &value{at: v.at, shape: mapShape, fields: f.withDefaults(k, b.ownFields(it, v))}
-		if b.values += expandedSize(it.own, b.sizes); b.values > maxValues {
-			b.fault(it.at, path, "aliases, _info.defaults and _plugin_configs expand to more than %d values", maxValues)
+		it := b.add(f, k, v, path, parent)
+		if it == nil {
 			return
 		}
-		b.items[k] = append(b.items[k], it)
 		for _, entry := range v.fields {
 			if _, ok := k.children[entry.name]; ok {
 				b.collect(f, kindByName[entry.name], entry.val, member(path, entry.name), it)
@@ -108,6 +106,18 @@ func (b *builder) collect(f *file, k *kind, list *value, path string, parent *it
 			}
 		}
 	}
+}
+
+// add takes an entity in, or gives nil where there is no room for it.
+func (b *builder) add(f *file, k *kind, v *value, path string, parent *item) *item {
+	it := &item{kind: k, file: f, path: path, at: v.at, parent: parent}
+	it.own = &value{at: v.at, shape: mapShape, fields: f.withDefaults(k, b.ownFields(it, v))}
+	if b.values += expandedSize(it.own, b.sizes); b.values > maxValues {
+		b.fault(it.at, path, "aliases, references to plugins, _info.defaults and _plugin_configs expand to more than %d values", maxValues)
+		return nil
+	}
+	b.items[k] = append(b.items[k], it)
+	return it
 }
 
 // ownFields is an entity's fields without those of the reader.
@@ -203,6 +213,7 @@ func (b *builder) other(name string, entry field, path string, parent *item) {
 
 // build gives ids, resolves references, checks every entity and then the whole.
 func (b *builder) build() *Document {
+	b.translate()
 	if b.values > maxValues {
 		return nil
 	}

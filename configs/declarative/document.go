@@ -1,5 +1,5 @@
 // Package declarative reads Kong's declarative configuration (kong.yaml, its JSON twin and what decK adds to them) and
-// writes it.
+// writes it. Beside it, or in its place, it reads the Kubernetes manifests that Kong's ingress controller serves.
 //
 // Parse takes any number of inputs and gives one Document: every entity flat, checked by its schema with all defaults
 // filled in, with an id and with references resolved to ids. Or it gives Faults: all of them, each with its place.
@@ -55,8 +55,12 @@ func Parse(inputs []Input, options Options) (*Document, []Warning, error) {
 	for i, input := range inputs {
 		r.files[input.Name] = i
 		in := &reader{name: input.Name, text: input.Data, env: environment{lookup: options.LookupEnv}, report: r}
-		if root, ok := in.read(); ok {
-			b.file(input.Name, root)
+		for _, root := range in.read() {
+			if isManifest(root) {
+				b.manifest(root)
+			} else {
+				b.file(input.Name, root)
+			}
 		}
 	}
 	document := b.build()

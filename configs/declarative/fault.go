@@ -109,7 +109,7 @@ func (r *report) sortedWarnings() []Warning {
 	for i := range r.warnings {
 		r.warnings[i].Message = hide.Replace(r.warnings[i].Message)
 	}
-	return r.warnings
+	return slices.Compact(r.warnings)
 }
 
 // hideSecrets shows where a value came from in place of the value.

@@ -23,6 +23,10 @@ type jsonReader struct {
 	*reader
 	decoder *json.Decoder
 	lines   []int // offsets at which lines begin
+
+	// The last place that was asked for. Places come in order, so a line is counted once however long it is.
+	last       Position
+	lastOffset int
 }
 
 func (r *reader) json() *value {
@@ -123,5 +127,10 @@ func (j *jsonReader) next() int {
 func (j *jsonReader) place(offset int) Position {
 	offset = max(0, min(offset, len(j.text)))
 	line := sort.SearchInts(j.lines, offset+1)
-	return j.at(line, 1+utf8.RuneCount(j.text[j.lines[line-1]:offset]))
+	from, column := j.lines[line-1], 1
+	if j.last.Line == line && j.lastOffset <= offset {
+		from, column = j.lastOffset, j.last.Column
+	}
+	j.last, j.lastOffset = j.at(line, column+utf8.RuneCount(j.text[from:offset])), offset
+	return j.last
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -25,65 +26,82 @@ type reader struct {
 	open     map[*yaml.Node]bool // anchored nodes that are being read
 }
 
-// read gives the root of an input, a map, or false when there is none to work with.
-func (r *reader) read() (*value, bool) {
+// read gives the roots of an input, each a map, or none when there is nothing to work with. An input has one root,
+// unless it holds Kubernetes manifests.
+func (r *reader) read() []*value {
 	if len(r.text) > MaxBytes {
 		r.report.fault(r.at(0, 0), "", "%d bytes, at most %d are allowed", len(r.text), MaxBytes)
-		return nil, false
+		return nil
 	}
 	text, err := r.env.hide(r.text)
 	if err != nil {
 		r.report.fault(r.at(1, 1), "", "%v", err)
-		return nil, false
+		return nil
 	}
 	r.text = text
-	var root *value
+	var roots []*value
 	if r.isJSON() {
-		root = r.json()
+		if root := r.json(); root != nil {
+			roots = []*value{root}
+		}
 	} else {
-		root = r.yaml()
+		roots = r.yaml()
 	}
-	switch {
-	case root == nil:
-		return nil, false
-	case root.isNull():
+	if roots == nil {
+		return nil
+	}
+	if roots = slices.DeleteFunc(roots, (*value).isNull); len(roots) == 0 {
 		r.report.fault(r.at(1, 1), "", `the file is empty; a configuration begins with _format_version: "3.0"`)
-		return nil, false
-	case root.shape != mapShape:
-		r.report.fault(root.at, "", "expected a map with _format_version, services, routes, …; found %s", root.describe())
-		return nil, false
-	case expandedSize(root, map[*value]int{}) > maxValues:
-		r.report.fault(root.at, "", "its aliases expand to more than %d values", maxValues)
-		return nil, false
+		return nil
 	}
-	return root, true
+	sizes, size := map[*value]int{}, 0
+	for _, root := range roots {
+		if root.shape != mapShape {
+			r.report.fault(root.at, "", "expected a map with _format_version, services, routes, …; found %s", root.describe())
+			return nil
+		}
+		if size += min(expandedSize(root, sizes), maxValues+1); size > maxValues {
+			r.report.fault(root.at, "", "its aliases expand to more than %d values", maxValues)
+			return nil
+		}
+	}
+	return roots
 }
 
 func (r *reader) at(line, column int) Position {
 	return Position{File: r.name, Line: line, Column: column}
 }
 
-// yaml reads the first document, as Kong does.
-func (r *reader) yaml() *value {
+// yaml reads the first document, as Kong does, and of those that follow the Kubernetes manifests.
+func (r *reader) yaml() []*value {
 	decoder := yaml.NewDecoder(bytes.NewReader(r.text))
-	var document yaml.Node
-	if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
-		return &value{at: r.at(1, 1)}
-	} else if err != nil {
-		r.syntaxFault(err)
-		return nil
+	var roots []*value
+	manifests, warned := false, false
+	for {
+		var document yaml.Node
+		if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			r.syntaxFault(err)
+			return nil
+		}
+		r.anchored = map[*yaml.Node]*value{}
+		r.open = map[*yaml.Node]bool{}
+		if len(roots) > 0 && !manifests && !looksLikeManifest(document.Content[0]) {
+			if !warned {
+				r.report.warn(r.at(document.Line, document.Column), "a second document (---): left out, as Kong reads the first one alone")
+			}
+			warned = true
+			continue
+		}
+		root, _ := r.node(document.Content[0], "", 1)
+		manifests = manifests || isManifest(root) || root.isNull()
+		roots = append(roots, root)
 	}
-	var second yaml.Node
-	if err := decoder.Decode(&second); err == nil {
-		r.report.warn(r.at(second.Line, second.Column), "a second document (---): left out, as Kong reads the first one alone")
-	} else if !errors.Is(err, io.EOF) {
-		r.syntaxFault(err)
-		return nil
+	if roots == nil {
+		return []*value{{at: r.at(1, 1)}}
 	}
-	r.anchored = map[*yaml.Node]*value{}
-	r.open = map[*yaml.Node]bool{}
-	v, _ := r.node(document.Content[0], "", 1)
-	return v
+	return roots
 }
 
 // node converts n and says how deep the result is.

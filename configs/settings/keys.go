@@ -445,6 +445,10 @@ var keys = []key{
 		set: to(func(d *draft) *bool { return &d.TraceContextTrustedOnly }, parseBool),
 	},
 	{
+		name: "trusted_consumer_headers", def: "off", own: true,
+		set: to(func(d *draft) *bool { return &d.TrustedConsumerHeaders }, parseBool),
+	},
+	{
 		name: "long_request_report", def: "0", own: true,
 		set: to(func(d *draft) *time.Duration { return &d.LongRequestReport }, parseSeconds),
 	},

@@ -243,6 +243,7 @@ upstream_keepalive_max_requests = 8
 upstream_keepalive_idle_timeout = 9
 shutdown_timeout = 1.5
 trace_context_trusted_only = on
+trusted_consumer_headers = on
 long_request_report = 30
 kong_admin = https://kong:8444
 kong_admin_token = k0ng
@@ -290,6 +291,7 @@ untrusted_lua_sandbox_environment = d
 		AdminVerifyClient:       true,
 		AdminClientCA:           "/ca3",
 		TraceContextTrustedOnly: true,
+		TrustedConsumerHeaders:  true,
 		LongRequestReport:       30 * time.Second,
 		KongAdmin: KongAdmin{
 			Address: "https://kong:8444", Token: "k0ng", Workspace: "w", CAFile: "/ca2", CertFile: "/c7", KeyFile: "/k7",

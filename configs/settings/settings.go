@@ -76,6 +76,9 @@ type Settings struct {
 	// TraceContextTrustedOnly is for a public edge: the trace of a peer that trusted_ips does not name is not
 	// continued but linked to.
 	TraceContextTrustedOnly bool
+	// TrustedConsumerHeaders is for standing behind a Kong: X-Consumer-ID and X-Consumer-Username of a peer that
+	// trusted_ips names say who asks.
+	TrustedConsumerHeaders bool
 	LongRequestReport       time.Duration // requests that last longer are reported while they last; 0 = not
 	KongAdmin               KongAdmin
 

@@ -477,3 +477,18 @@ func (c *Chain) Plugins(consumer string) []*entity.Plugin {
 	}
 	return all
 }
+
+// Explain asks the plugins that can tell what they would do.
+func (c *Chain) Explain(ctx *Context) {
+	ctx.use(c)
+	for i := range c.steps {
+		b := ctx.choose(i)
+		if b == nil {
+			continue
+		}
+		if e, ok := b.instance.(Explainer); ok {
+			ctx.step = i
+			e.Explain(ctx)
+		}
+	}
+}

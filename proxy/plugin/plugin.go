@@ -53,6 +53,10 @@ type TraceNamer interface {
 	TraceIDs(*Context) map[string]string
 }
 
+// Explainer can tell what it would do in the access phase without doing it: in the context's Notes, and in the header of
+// a request that goes nowhere.
+type Explainer interface{ Explain(*Context) }
+
 // Definition is a kind of plugin.
 type Definition struct {
 	Name     string

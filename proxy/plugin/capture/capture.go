@@ -81,18 +81,15 @@ func keyNames(plugins []*entity.Plugin) (names []string) {
 
 // record is what is noted of one request.
 type record struct {
-	off                bool // the request is not recorded
-	host               [1]string
-	headers            []field
-	scratch            []field // for the answer's
-	requestType        string
-	requestCoding      string
-	responseType       string
-	responseCoding     string
-	tee                *tee // nil: the request's body is not noted
-	declared           int64
-	request, response  sink
-	requestBody, reply bool // there is one to tell of
+	off               bool // the request is not recorded
+	host              [1]string
+	headers           []field
+	scratch           []field // for the answer's
+	requestCoding     string
+	responseCoding    string
+	tee               *tee // nil: the request's body is not noted
+	declared          int64
+	request, response sink
 }
 
 // begin notes the request's head, in the first phase that runs.
@@ -120,8 +117,8 @@ func (c *capture) Access(ctx *plugin.Context) error {
 	if r.off || !c.RequestBody || request.Body == nil || request.ContentLength == 0 {
 		return nil
 	}
-	r.requestType, r.requestCoding = first(request.Header["Content-Type"]), strings.Join(request.Header["Content-Encoding"], ",")
-	r.request = c.sink(r.requestType)
+	r.requestCoding = strings.Join(request.Header["Content-Encoding"], ",")
+	r.request = c.sink(first(request.Header["Content-Type"]))
 	r.declared = request.ContentLength
 	r.tee = &tee{ReadCloser: request.Body, to: &r.request}
 	request.Body = r.tee
@@ -130,16 +127,15 @@ func (c *capture) Access(ctx *plugin.Context) error {
 
 // sink makes one for a body of a content type.
 func (c *capture) sink(contentType string) sink {
-	s := sink{budget: &c.budget, digest: c.BodyDigest != digestNever}
-	if c.keeps(contentType) {
+	s := sink{budget: &c.budget, digest: c.BodyDigest != digestNever, contentType: contentType, media: mediaType(contentType)}
+	if s.wanted = c.keeps(s.media); s.wanted {
 		s.limit = c.MaxBodyBytes
 	}
 	return s
 }
 
-// keeps reports whether bodies of a content type are kept. One without a type is, if it turns out to be text.
-func (c *capture) keeps(contentType string) bool {
-	media := mediaType(contentType)
+// keeps reports whether bodies of a media type are kept. One without a type is, if it turns out to be text.
+func (c *capture) keeps(media string) bool {
 	if media == "" {
 		return true
 	}
@@ -159,8 +155,8 @@ func (c *capture) FilterHeader(ctx *plugin.Context) error {
 		return nil
 	}
 	header := ctx.Response.Header
-	r.responseType, r.responseCoding = first(header["Content-Type"]), strings.Join(header["Content-Encoding"], ",")
-	r.response = c.sink(r.responseType)
+	r.responseCoding = strings.Join(header["Content-Encoding"], ",")
+	r.response = c.sink(first(header["Content-Type"]))
 	return nil
 }
 
@@ -244,14 +240,14 @@ func (c *capture) describe(ctx *plugin.Context, r *record) {
 		set(keyRequestHeaders, masking("request.headers").headers(r.headers))
 	}
 	if r.tee != nil {
-		c.describeBody(set, bodyKeys{keyRequestBody, keyRequestBody + ".size", keyRequestBody + ".sha256"}, &r.request, r.requestType, r.requestCoding, masking("request.body"))
+		c.describeBody(set, bodyKeys{keyRequestBody, keyRequestBody + ".size", keyRequestBody + ".sha256"}, &r.request, r.requestCoding, masking("request.body"))
 	}
 	if c.ResponseHeaders && ctx.Response.Header != nil {
 		r.scratch = takeFields(r.scratch, ctx.Response.Header)
 		set(keyResponseHeaders, masking("response.headers").headers(r.scratch))
 	}
 	if c.ResponseBody {
-		c.describeBody(set, bodyKeys{keyResponseBody, keyResponseBody + ".size", keyResponseBody + ".sha256"}, &r.response, r.responseType, r.responseCoding, masking("response.body"))
+		c.describeBody(set, bodyKeys{keyResponseBody, keyResponseBody + ".size", keyResponseBody + ".sha256"}, &r.response, r.responseCoding, masking("response.body"))
 	}
 	if len(found.places) == 0 {
 		return
@@ -272,11 +268,11 @@ func (c *capture) describe(ctx *plugin.Context, r *record) {
 type bodyKeys struct{ text, size, digest string }
 
 // describeBody sets the attributes of a body, if there was one.
-func (c *capture) describeBody(set func(string, tracing.Value), keys bodyKeys, s *sink, contentType, coding string, m *masking) {
+func (c *capture) describeBody(set func(string, tracing.Value), keys bodyKeys, s *sink, coding string, m *masking) {
 	if s.size == 0 {
 		return
 	}
-	set(keys.text, tracing.StringValue(c.show(s, contentType, coding, m)))
+	set(keys.text, tracing.StringValue(c.show(s, coding, m)))
 	set(keys.size, tracing.IntValue(s.size))
 	if s.digest && s.whole && (c.BodyDigest == digestAlways || s.size != int64(len(s.kept))) {
 		set(keys.digest, tracing.StringValue(s.sha256()))
@@ -287,13 +283,12 @@ func (c *capture) describeBody(set func(string, tracing.Value), keys bodyKeys, s
 const truncated = "…truncated"
 
 // show gives a body as it may be recorded, or a note in its place.
-func (c *capture) show(s *sink, contentType, coding string, m *masking) string {
-	media := mediaType(contentType)
+func (c *capture) show(s *sink, coding string, m *masking) string {
 	note := func(what string) string {
-		return fmt.Sprintf("[%s, %d bytes]", strings.TrimSpace(what+" "+strings.ToValidUTF8(media, "?")), s.size)
+		return fmt.Sprintf("[%s, %d bytes]", strings.TrimSpace(what+" "+strings.ToValidUTF8(s.media, "?")), s.size)
 	}
 	switch {
-	case !c.keeps(contentType):
+	case !s.wanted:
 		return note("not captured:")
 	case s.refused:
 		return note("not captured for want of memory:")
@@ -313,10 +308,10 @@ func (c *capture) show(s *sink, contentType, coding string, m *masking) string {
 		return note("binary:")
 	}
 	body = wholeRunes(body)
-	if m.cut == false && coding == "" && m.clean(body, formatOf(media)) {
+	if !m.cut && coding == "" && m.clean(body, formatOf(s.media)) {
 		return string(body)
 	}
-	out := m.text(make([]byte, 0, len(body)+len(body)/8+64), body, contentType)
+	out := m.text(make([]byte, 0, len(body)+len(body)/8+64), body, s.contentType)
 	if len(out) > s.limit { // masks may be longer than what they hide
 		out, m.cut = wholeRunes(out[:s.limit]), true
 	}

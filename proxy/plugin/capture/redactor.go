@@ -125,7 +125,7 @@ func (m *masking) clean(in []byte, as format) bool {
 			return false
 		}
 	}
-	if m.named(in, ':') || m.named(in, '=') {
+	if bytes.IndexByte(in, ':') >= 0 && m.named(in, ':') || bytes.IndexByte(in, '=') >= 0 && m.named(in, '=') {
 		return false
 	}
 	_, _, user := nextUserInfo(in, 0)
@@ -177,7 +177,7 @@ func (m *masking) named(in []byte, mark byte) bool {
 func next(in []byte, at int, mark byte) int {
 	pattern := uint64(mark) * ones
 	for ; at+8 <= len(in); at += 8 {
-		if hits := zeros(binary.LittleEndian.Uint64(in[at:]) ^ pattern); hits != 0 {
+		if hits := zeros(binary.LittleEndian.Uint64(in[at:at+8]) ^ pattern); hits != 0 {
 			return at + bits.TrailingZeros64(hits)/8
 		}
 	}

@@ -28,7 +28,7 @@ func nextCard(text []byte, from int, cut bool) (start, end int, ok bool) {
 		spaces = 0x20 * ones
 	)
 	for probe := from; probe+8 <= len(text); probe += stride {
-		if binary.LittleEndian.Uint64(text[probe:])&high != spaces {
+		if binary.LittleEndian.Uint64(text[probe:probe+8])&high != spaces {
 			continue
 		}
 		if start, end, ok = cardAround(text, from, probe, cut); ok {

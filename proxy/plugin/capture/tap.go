@@ -35,6 +35,10 @@ type sink struct {
 	limit  int  // bytes that are kept; 0: none
 	digest bool // sum it up
 
+	contentType string
+	media       string // of contentType
+	wanted      bool   // bodies of this type are to be recorded
+
 	buffer  *[]byte // nil: nothing is kept yet
 	class   int     // of buffer, in sizes
 	kept    []byte  // in buffer

@@ -3,7 +3,7 @@ package opentelemetry
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
+	"iter"
 	"net/http"
 	"strconv"
 	"strings"
@@ -37,9 +37,48 @@ const (
 type accessLog struct {
 	to      *exporter
 	secrets *plugin.Secrets
+	known   map[string]loggedHeader // by net/http's form of the name
 
 	// Attributes of routes and services do not change while a configuration serves; its instances end with it.
 	routes, services sync.Map // *entity.Route, *entity.Service → []byte
+}
+
+// loggedHeader is how a header is logged.
+type loggedHeader struct {
+	request, response string // the attribute's name
+	secret            bool
+	uri               bool // its value may hold a query
+}
+
+// usualHeaders are worked out once.
+var usualHeaders = []string{
+	"Accept", "Accept-Encoding", "Accept-Language", "Accept-Ranges", "Age", "Authorization", "Cache-Control", "Connection",
+	"Content-Encoding", "Content-Length", "Content-Type", "Cookie", "Date", "Etag", "Expires", "If-None-Match", "Last-Modified",
+	"Location", "Origin", "Referer", "Server", "Set-Cookie", "Traceparent", "Tracestate", "Transfer-Encoding", "User-Agent", "Vary",
+	"Via", "X-B3-Sampled", "X-B3-Spanid", "X-B3-Traceid", "X-Consumer-Id", "X-Consumer-Username", "X-Forwarded-For",
+	"X-Forwarded-Host", "X-Forwarded-Path", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Proto",
+	"X-Kong-Proxy-Latency", "X-Kong-Request-Id", "X-Kong-Response-Latency", "X-Kong-Upstream-Latency", "X-Real-Ip",
+	"X-Request-Id",
+}
+
+func newAccessLog(to *exporter, secrets *plugin.Secrets) *accessLog {
+	l := &accessLog{to: to, secrets: secrets, known: make(map[string]loggedHeader, len(usualHeaders))}
+	for _, name := range usualHeaders {
+		l.known[name] = l.header(name)
+	}
+	return l
+}
+
+// header says how a header is logged.
+func (l *accessLog) header(name string) loggedHeader {
+	if known, ok := l.known[name]; ok {
+		return known
+	}
+	name = strings.ToLower(name)
+	return loggedHeader{
+		request: "http.request.header." + name, response: "http.response.header." + name,
+		secret: l.secrets.Header(name), uri: name == "referer" || name == "location",
+	}
 }
 
 // accessRecord is the memory that a record is made in.
@@ -59,14 +98,19 @@ func (l *accessLog) log(ctx *plugin.Context, id tracing.TraceID, sampled bool, r
 		r.Flags = 1
 	}
 	path, query, _ := strings.Cut(l.secrets.URI(ctx.ForwardedURI), "?")
-	r.Body = fmt.Sprintf("%s %s %d %dms", ctx.Request.Method, path, ctx.Response.Status, ctx.Summary.Request.Milliseconds())
+	r.Body = ctx.Request.Method + " " + path + " " + strconv.Itoa(ctx.Response.Status) + " " +
+		strconv.FormatInt(ctx.Summary.Request.Milliseconds(), 10) + "ms"
 	r.describe(ctx, path, query)
 	r.describeAnswer(ctx)
 	if uri := ctx.Summary.UpstreamURI; uri != "" {
 		r.setText("kong.upstream.uri", l.secrets.URI(uri))
 	}
-	r.headers("http.request.header.", ctx.Request.Header, l.secrets)
-	r.headers("http.response.header.", ctx.Response.Header, l.secrets)
+	for name, value := range l.headers(ctx.Request.Header) {
+		r.setText(name.request, value)
+	}
+	for name, value := range l.headers(ctx.Response.Header) {
+		r.setText(name.response, value)
+	}
 	r.describeConsumer(ctx)
 	r.entities = r.entities[:0]
 	if ctx.Route != nil {
@@ -141,20 +185,34 @@ func (r *accessRecord) describeAnswer(ctx *plugin.Context) {
 		r.setInt("kong.upstream.status_code", int64(s.UpstreamStatus))
 	}
 	for i := range s.Tries[:min(len(s.Tries), maxLoggedTries)] {
-		r.describeTry("kong.upstream.try."+strconv.Itoa(i+1)+".", &s.Tries[i])
+		r.describeTry(&tryNames[i], &s.Tries[i])
 	}
 }
 
-func (r *accessRecord) describeTry(prefix string, try *plugin.Try) {
-	r.setText(prefix+"ip", try.IP)
-	r.setInt(prefix+"port", int64(try.Port))
-	r.setInt(prefix+"balancer_start", try.Began.UnixMilli())
-	r.setInt(prefix+"balancer_start_ns", try.Began.UnixNano())
-	r.setInt(prefix+"balancer_latency", try.Duration.Milliseconds())
-	r.setInt(prefix+"balancer_latency_ns", try.Duration.Nanoseconds())
+// tryName are the names of what is said of one try.
+type tryName struct{ ip, port, start, startNS, latency, latencyNS, state, code string }
+
+var tryNames = func() (names [maxLoggedTries]tryName) {
+	for i := range names {
+		prefix := "kong.upstream.try." + strconv.Itoa(i+1) + "."
+		names[i] = tryName{
+			prefix + "ip", prefix + "port", prefix + "balancer_start", prefix + "balancer_start_ns", prefix + "balancer_latency",
+			prefix + "balancer_latency_ns", prefix + "state", prefix + "code",
+		}
+	}
+	return names
+}()
+
+func (r *accessRecord) describeTry(name *tryName, try *plugin.Try) {
+	r.setText(name.ip, try.IP)
+	r.setInt(name.port, int64(try.Port))
+	r.setInt(name.start, try.Began.UnixMilli())
+	r.setInt(name.startNS, try.Began.UnixNano())
+	r.setInt(name.latency, try.Duration.Milliseconds())
+	r.setInt(name.latencyNS, try.Duration.Nanoseconds())
 	if try.State != "" {
-		r.setText(prefix+"state", try.State)
-		r.setInt(prefix+"code", int64(try.Code))
+		r.setText(name.state, try.State)
+		r.setInt(name.code, int64(try.Code))
 	}
 }
 
@@ -178,25 +236,31 @@ func (r *accessRecord) describeConsumer(ctx *plugin.Context) {
 	}
 }
 
-// headers adds a header's fields by their names in lower case, with secrets masked.
-func (r *accessRecord) headers(prefix string, h http.Header, secrets *plugin.Secrets) {
-	left := maxLoggedHeaders
-	for name, values := range h {
-		if len(values) == 0 {
-			continue
+// headers runs over a header's fields as they are logged: joined, with secrets masked.
+func (l *accessLog) headers(h http.Header) iter.Seq2[loggedHeader, string] {
+	return func(yield func(loggedHeader, string) bool) {
+		left := maxLoggedHeaders
+		for name, values := range h {
+			if len(values) == 0 {
+				continue
+			}
+			if left--; left < 0 {
+				return
+			}
+			how, value := l.header(name), values[0]
+			switch {
+			case how.secret:
+				value = plugin.Redacted
+			case len(values) > 1:
+				value = strings.Join(values, ", ")
+			}
+			if how.uri {
+				value = l.secrets.URI(value)
+			}
+			if !yield(how, short(value)) {
+				return
+			}
 		}
-		if left--; left < 0 {
-			return
-		}
-		name = strings.ToLower(name)
-		value := values[0]
-		if len(values) > 1 {
-			value = strings.Join(values, ", ")
-		}
-		if name == "referer" || name == "location" {
-			value = secrets.URI(value)
-		}
-		r.setText(prefix+name, hide(short(value), secrets.Header(name)))
 	}
 }
 

@@ -1,6 +1,7 @@
 package opentelemetry
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -154,7 +155,7 @@ func count(counts map[requestKey]uint64, key requestKey) {
 }
 
 // observe adds a value; a negative one stands for none.
-func observe[K interface{ comparable }](all map[K]*series, key K, bounds []float64, value float64) {
+func observe[K comparable](all map[K]*series, key K, bounds []float64, value float64) {
 	if value < 0 {
 		return
 	}
@@ -191,36 +192,47 @@ func overflow[K comparable](key K) K {
 
 // read gives all that was measured so far. Kong: the metrics reference of 3.13
 func (m *meter) read(now time.Time) otlp.Measurements {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	requests := otlp.Metric{
-		Name: "http.server.request.count", Description: "Total number of incoming HTTP requests.", Unit: "{request}",
-		Start: m.start, Time: now,
-	}
-	for key, n := range m.counts {
-		requests.Points = append(requests.Points, otlp.Point{Attributes: key.attributes(), Count: n})
-	}
-	histogram := func(name, description, unit string, bounds []float64) otlp.Metric {
+	metric := func(name, description, unit string, bounds []float64) otlp.Metric {
 		return otlp.Metric{Name: name, Description: description, Unit: unit, Start: m.start, Time: now, Bounds: bounds}
 	}
 	return otlp.Measurements{
-		requests,
-		points(m.total, histogram("kong.latency.total", "End-to-end duration of a request.", "s", latencyBounds)),
-		points(m.internal, histogram("kong.latency.internal", "Time from a request's arrival to its being sent to the upstream service.", "s", latencyBounds)),
-		points(m.upstream, histogram("kong.latency.upstream", "Time from a request's being sent to the upstream service to its answer.", "s", latencyBounds)),
-		points(m.received, histogram("http.server.request.size", "Size of an incoming request.", "By", sizeBounds)),
-		points(m.sent, histogram("http.server.response.size", "Size of the response sent to the client.", "By", sizeBounds)),
+		counted(m, metric("http.server.request.count", "Total number of incoming HTTP requests.", "{request}", nil)),
+		observed(m, m.total, metric("kong.latency.total", "End-to-end duration of a request.", "s", latencyBounds)),
+		observed(m, m.internal, metric("kong.latency.internal", "Time from a request's arrival to its being sent to the upstream service.", "s", latencyBounds)),
+		observed(m, m.upstream, metric("kong.latency.upstream", "Time from a request's being sent to the upstream service to its answer.", "s", latencyBounds)),
+		observed(m, m.received, metric("http.server.request.size", "Size of an incoming request.", "By", sizeBounds)),
+		observed(m, m.sent, metric("http.server.response.size", "Size of the response sent to the client.", "By", sizeBounds)),
 	}
 }
 
-func points[K interface {
+func counted(m *meter, metric otlp.Metric) otlp.Metric {
+	m.mu.Lock()
+	counts := maps.Clone(m.counts) // requests wait for no more than that
+	m.mu.Unlock()
+	for key, n := range counts {
+		metric.Points = append(metric.Points, otlp.Point{Attributes: key.attributes(), Count: n})
+	}
+	return metric
+}
+
+func observed[K interface {
 	comparable
 	attributes() []tracing.Attr
-}](all map[K]*series, metric otlp.Metric) otlp.Metric {
+}](m *meter, all map[K]*series, metric otlp.Metric) otlp.Metric {
+	m.mu.Lock()
+	keys := make([]K, 0, len(all))
+	metric.Points = make([]otlp.Point, 0, len(all))
+	buckets := make([]uint64, 0, len(all)*(len(metric.Bounds)+1))
 	for key, s := range all {
-		metric.Points = append(metric.Points, otlp.Point{
-			Attributes: key.attributes(), Count: s.count, Sum: s.sum, Buckets: slices.Clone(s.buckets),
-		})
+		at := len(buckets)
+		buckets = append(buckets, s.buckets...)
+		keys = append(keys, key)
+		metric.Points = append(metric.Points, otlp.Point{Count: s.count, Sum: s.sum, Buckets: buckets[at:]})
+	}
+	m.mu.Unlock()
+	for i, key := range keys {
+		metric.Points[i].Attributes = key.attributes()
+		metric.Points[i].Buckets = slices.Clip(metric.Points[i].Buckets[:len(metric.Bounds)+1])
 	}
 	return metric
 }

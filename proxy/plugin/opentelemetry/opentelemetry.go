@@ -187,7 +187,7 @@ func (o *instance) export(c *config, defaults Defaults, env plugin.Env) (err err
 		if err != nil {
 			return err
 		}
-		o.access = &accessLog{to: to, secrets: secrets}
+		o.access = newAccessLog(to, secrets)
 		if len(c.AccessLogs.CustomByLua) > 0 {
 			log.Warn("access_logs.custom_attributes_by_lua is not supported: access logs have their usual attributes alone")
 		}
@@ -344,6 +344,9 @@ func (o *instance) Access(ctx *plugin.Context) error {
 	return nil
 }
 
+// Explain is plugin.Explainer: access does nothing but write headers.
+func (o *instance) Explain(ctx *plugin.Context) { _ = o.Access(ctx) } // which never fails
+
 // Balance names the try in hand as the upstream's parent.
 func (o *instance) Balance(ctx *plugin.Context) error {
 	if s, ok := ctx.State().(*state); ok && !ctx.OutboundIsRoot {
@@ -361,7 +364,11 @@ func (o *instance) inject(ctx *plugin.Context, s *state) {
 		TraceID: s.id, SpanID: ctx.Outbound, ParentID: parent, Sampled: s.sampled,
 	})
 	if ctx.Notes != nil {
-		ctx.Notes.TraceOut = propagation.Fields(ctx.Request.Header)
+		if len(ctx.Notes.TraceIn) == 0 {
+			ctx.Notes.TraceOut = o.propagator.Injected(ctx.Request.Header, &s.in)
+		} else {
+			ctx.Notes.TraceOut = propagation.Fields(ctx.Request.Header)
+		}
 	}
 }
 

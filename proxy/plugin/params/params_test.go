@@ -89,7 +89,7 @@ func TestLookup(t *testing.T) {
 func TestRefused(t *testing.T) {
 	for kind, in := range map[string]string{
 		jsonType: `[1]`, "application/json": `{"a":1} x`, "application/json;": `{"a":}`, "text/plain": `a=1`,
-		"multipart/form-data": "x", "multipart/form-data; boundary=b": "--b\r\n", "multipart/form-data; boundary=\"\x01\"": "",
+		"multipart/form-data": "x", "multipart/form-data; boundary=b": "--b\r\nContent-Disposition: form-data; name=a\r\n\r\nopen", "multipart/form-data; boundary=\"\x01\"": "",
 	} {
 		if s, err := Parse(kind, []byte(in)); err == nil {
 			t.Errorf("%s %q: got %v", kind, in, s)

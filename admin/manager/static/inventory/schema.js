@@ -3,7 +3,9 @@ import { h } from "../shell/dom.js";
 /**
  * JSON Schema as the inventory infers it.
  *
- * @typedef {object} Schema
+ * @typedef {SchemaFields & { "x-sensitive"?: unknown }} Schema
+ *
+ * @typedef {object} SchemaFields
  * @property {string | string[]} [type]
  * @property {string} [format]
  * @property {Record<string, Schema>} [properties]
@@ -12,7 +14,6 @@ import { h } from "../shell/dom.js";
  * @property {Schema | boolean} [additionalProperties]
  * @property {unknown[]} [enum]
  * @property {Schema[]} [anyOf]
- * @property {boolean | string} ["x-sensitive"]
  */
 
 /**
