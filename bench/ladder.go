@@ -13,6 +13,8 @@ func steps() []peer {
 		sidekong("unsampled", 0, "trace context in and out, sampling rate 0", "all", 0, tracedYAML),
 		sidekong("request", 1, "the root span alone", "request", 1, tracedYAML),
 		sidekong("all", 9, "every span", "all", 1, tracedYAML),
+		sidekong("all with the page", 9, "every span, kept for the page as well", "all", 1, tracedYAML, "admin_gui_listen=127.0.0.1:0"),
+		sidekong("all with capture", 9, "every span, with the headers and bodies of both directions", "all", 1, captureYAML),
 		sidekong("all with 5000 routes", 9, "with 4,999 further routes", "all", 1, routesYAML),
 		sidekong("all with 100 targets", 9, "an upstream with 100 targets", "all", 1, targetsYAML),
 	}
@@ -28,6 +30,9 @@ func routesYAML(s site) string {
 	b.WriteString(tracing(s))
 	return b.String()
 }
+
+// captureYAML records what requests and answers hold.
+func captureYAML(s site) string { return tracedYAML(s) + "- name: sidekong-capture\n" }
 
 // targetsYAML sends to the backend by way of an upstream whose targets are all its addresses.
 func targetsYAML(s site) string {

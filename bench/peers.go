@@ -95,17 +95,21 @@ func stock(name string, spans int, note string) peer {
 }
 
 // sidekong runs ours with what yaml makes of a site.
-func sidekong(name string, spans int, note, instrumentations string, rate float64, yaml func(site) string) peer {
+func sidekong(name string, spans int, note, instrumentations string, rate float64, yaml func(site) string, more ...string) peer {
 	return peer{
 		name: name, spans: spans, note: note, module: ".", path: "./cmd/sidekong",
 		command: func(program string, s site) (command, error) {
 			file, err := s.write("kong.yaml", yaml(s))
-			return command{args: []string{
+			args := []string{
 				program, "run",
 				"--proxy-listen", s.address(), "--status-listen", "off", "--log-level", "error", "--declarative-config", file,
-				"--set", "tracing_instrumentations=" + instrumentations,
-				"--tracing-sampling-rate", fmt.Sprint(rate),
-			}}, err
+				"--set", "tracing_instrumentations=" + instrumentations, "--set", "prefix=" + s.folder,
+				"--tracing-sampling-rate", fmt.Sprint(rate), "--set", "admin_listen=off", "--set", "admin_gui_listen=off",
+			}
+			for _, setting := range more {
+				args = append(args, "--set", setting)
+			}
+			return command{args: args}, err
 		},
 	}
 }

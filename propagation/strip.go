@@ -19,12 +19,6 @@ var contextKeys = []string{
 	instanaTraceKey, instanaSpanKey, instanaLevelKey,
 }
 
-// leadingKeys are the headers of which at least one is there where trace context is, whatever its format.
-var leadingKeys = []string{
-	traceparentKey, tracestateKey, b3Key, b3TraceIDKey, b3SampledKey, b3FlagsKey, jaegerKey, otTraceIDKey, datadogTraceIDKey,
-	awsKey, gcpKey, instanaTraceKey, instanaLevelKey, "Baggage",
-}
-
 // keys are the headers of a format.
 var keys = [...][]string{
 	W3C: {traceparentKey, tracestateKey}, B3: {b3TraceIDKey, b3SpanIDKey, b3ParentIDKey, b3SampledKey, b3FlagsKey}, B3Single: {b3Key},
@@ -49,9 +43,6 @@ func (p *Propagator) Injected(h http.Header, in *Context) [][2]string {
 // Fields are the headers of every format as they stand, baggage too, each occurrence as name and value, in the order of
 // their names.
 func Fields(h http.Header) [][2]string {
-	if !slices.ContainsFunc(leadingKeys, func(name string) bool { return h[name] != nil }) {
-		return nil // as for most requests that begin a trace; looking at each header would cost more
-	}
 	var fields [][2]string
 	for name, values := range h {
 		if !carriesContext(name) {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/sha256"
 
 	"sidekong/configs"
 	"sidekong/configs/entity"
@@ -74,7 +75,7 @@ func (g *Gateway) directory(snapshot *configs.Snapshot) plugin.Directory {
 type directory struct {
 	snapshot  *configs.Snapshot
 	usernames map[string]*entity.Consumer
-	keys      map[string]*entity.KeyAuthCredential
+	keys      map[[sha256.Size]byte]*entity.KeyAuthCredential // by digest: how long a search takes says nothing of a key
 	basic     map[string]*entity.BasicAuthCredential
 }
 
@@ -82,7 +83,7 @@ func newDirectory(snapshot *configs.Snapshot) *directory {
 	d := &directory{
 		snapshot:  snapshot,
 		usernames: make(map[string]*entity.Consumer, len(snapshot.Consumers)),
-		keys:      make(map[string]*entity.KeyAuthCredential, len(snapshot.KeyAuth)),
+		keys:      make(map[[sha256.Size]byte]*entity.KeyAuthCredential, len(snapshot.KeyAuth)),
 		basic:     make(map[string]*entity.BasicAuthCredential, len(snapshot.BasicAuth)),
 	}
 	for _, c := range snapshot.Consumers {
@@ -91,7 +92,7 @@ func newDirectory(snapshot *configs.Snapshot) *directory {
 		}
 	}
 	for _, c := range snapshot.KeyAuth {
-		d.keys[c.Key] = c
+		d.keys[sha256.Sum256([]byte(c.Key))] = c
 	}
 	for _, c := range snapshot.BasicAuth {
 		d.basic[c.Username] = c
@@ -108,7 +109,7 @@ func (d *directory) Consumer(_ *plugin.Context, id string, byName bool) (*entity
 }
 
 func (d *directory) KeyAuth(_ *plugin.Context, key string) (*entity.KeyAuthCredential, error) {
-	return d.keys[key], nil
+	return d.keys[sha256.Sum256([]byte(key))], nil
 }
 
 func (d *directory) BasicAuth(_ *plugin.Context, username string) (*entity.BasicAuthCredential, error) {

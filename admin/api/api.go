@@ -57,8 +57,8 @@ type Options struct {
 	// Public says that others than this machine's users can reach the listener: every request must bring the token, or
 	// what Session takes for it.
 	Public bool
-	// Session tells whether a request belongs to a page that somebody has logged in to. It may do everything but see
-	// secrets.
+	// Session tells of a Public listener whether a request belongs to a page that somebody has logged in to. It may do
+	// everything but see secrets.
 	Session func(*http.Request) bool
 	// AllowedHosts are names that requests may be addressed to without a token, beside addresses and localhost.
 	AllowedHosts []string

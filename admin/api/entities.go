@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -317,7 +316,7 @@ func stamp(schema *entity.Schema, object entity.Object) {
 	for _, field := range schema.Fields() {
 		at := float64(now.Unix())
 		if field.Type == entity.Number {
-			at = math.Floor(float64(now.UnixMilli())) / 1000
+			at = float64(now.UnixMilli()) / 1000
 		}
 		switch {
 		case field.Name == "updated_at", field.Name == "created_at" && object["created_at"] == nil:

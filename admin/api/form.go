@@ -133,7 +133,7 @@ func (n *node) put(path []string, value any) {
 		if isPosition {
 			old, exists = n.at[position]
 		}
-		var next any = value
+		next := value
 		deeper, isNode := old.(*node)
 		last := i == len(path)-1
 		switch {

@@ -52,7 +52,7 @@ func (g *guard) admit(r *http.Request) (shows bool, err error) {
 			return false, unauthorized()
 		}
 		return true, nil
-	case g.session != nil && g.session(r):
+	case g.public && g.session != nil && g.session(r):
 		return false, nil
 	case g.public:
 		return false, unauthorized()

@@ -12,6 +12,7 @@ func TestGuard(t *testing.T) {
 	session := func(r *http.Request) bool { return r.Header.Get("Cookie") == "session" }
 	local := api.Options{Token: "secret", AllowedHosts: []string{"sidecar.test"}, AllowedOrigins: []string{"https://page.test"}}
 	public := api.Options{Token: "secret", Public: true, Session: session}
+	page := api.Options{Session: func(*http.Request) bool { return true }}
 	tests := []struct {
 		name    string
 		options api.Options
@@ -36,6 +37,8 @@ func TestGuard(t *testing.T) {
 		{"own page posts", local, "POST", map[string]string{"Origin": "http://127.0.0.1:8001"}, 201},
 		{"allowed page posts", local, "POST", map[string]string{"Origin": "https://page.test"}, 201},
 		{"curl posts", local, "POST", nil, 201},
+		{"local page", page, "POST", nil, 201},
+		{"local page, by a name led here", page, "GET", map[string]string{"Host": "evil.test"}, 403},
 		{"public without token", public, "GET", nil, 401},
 		{"public with empty token", public, "GET", map[string]string{"Kong-Admin-Token": ""}, 401},
 		{"public with another scheme", public, "GET", map[string]string{"Authorization": "Basic secret"}, 401},

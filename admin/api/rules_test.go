@@ -31,14 +31,18 @@ func TestRules(t *testing.T) {
 			{"POST", "/services/s/plugins", `{"name":"key-auth"}`, 409, ""},
 			{"DELETE", "/services/s", "", 204, ""},
 			{"POST", "/plugins", `{"name":"basic-auth","id":"00000000-0000-4000-8000-000000000001"}`, 201, ""},
-			{"POST", "/plugins", `{"name":"file-log","config":{"path":"/tmp/x"},"id":"00000000-0000-4000-8000-000000000001"}`, 400,
-				`primary key violation on key '{id="00000000-0000-4000-8000-000000000001"}'`},
+			{
+				"POST", "/plugins", `{"name":"file-log","config":{"path":"/tmp/x"},"id":"00000000-0000-4000-8000-000000000001"}`, 400,
+				`primary key violation on key '{id="00000000-0000-4000-8000-000000000001"}'`,
+			},
 		}},
 		{"protocols of a plugin and of its service's routes", []step{
 			{"POST", "/services", `{"name":"s","host":"h"}`, 201, ""},
 			{"POST", "/services/s/routes", `{"protocols":["https"],"paths":["/a"]}`, 201, ""},
-			{"POST", "/services/s/plugins", `{"name":"key-auth","protocols":["http"]}`, 400,
-				"schema violation (protocols: must match the protocols of at least one route pointing to this Plugin's service)"},
+			{
+				"POST", "/services/s/plugins", `{"name":"key-auth","protocols":["http"]}`, 400,
+				"schema violation (protocols: must match the protocols of at least one route pointing to this Plugin's service)",
+			},
 			{"POST", "/services/s/plugins", `{"name":"key-auth","protocols":["http","https"]}`, 201, ""},
 		}},
 		{"services with routes stay", []step{
@@ -65,10 +69,14 @@ func TestRules(t *testing.T) {
 			{"PUT", "/routes/00000000-0000-4000-8000-000000000001", `{"paths":["/b"],"name":"r"}`, 409, ""},
 		}},
 		{"references lead somewhere", []step{
-			{"POST", "/routes", `{"paths":["/a"],"service":{"id":"00000000-0000-4000-8000-000000000001"}}`, 400,
-				`the foreign key '{id="00000000-0000-4000-8000-000000000001"}' does not reference an existing 'services' entity.`},
-			{"POST", "/routes", `{"paths":["/a"],"service":{"name":"nope"}}`, 400,
-				`foreign key unresolved (service.name: the foreign key cannot be resolved with '{name="nope"}' for an existing 'services' entity)`},
+			{
+				"POST", "/routes", `{"paths":["/a"],"service":{"id":"00000000-0000-4000-8000-000000000001"}}`, 400,
+				`the foreign key '{id="00000000-0000-4000-8000-000000000001"}' does not reference an existing 'services' entity.`,
+			},
+			{
+				"POST", "/routes", `{"paths":["/a"],"service":{"name":"nope"}}`, 400,
+				`foreign key unresolved (service.name: the foreign key cannot be resolved with '{name="nope"}' for an existing 'services' entity)`,
+			},
 		}},
 		{"ids in capitals are the same", []step{
 			{"PUT", "/services/ABCDEFAB-0000-4000-8000-000000000001", `{"host":"h"}`, 200, ""},

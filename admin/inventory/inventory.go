@@ -1,9 +1,16 @@
 // Package inventory learns an API from what passes: which endpoints there are, who calls them and how, and what their
-// parameters and bodies look like. It is fed with observations, keeps nothing of a value beyond what its limits name,
-// and writes what it knows as OpenAPI 3.1.
+// parameters and bodies look like. It is fed with observations, shows what it knows as a View and as OpenAPI 3.1, and
+// compares it with an OpenAPI document.
+//
+// Of values it keeps their types and formats alone; only what is the same few words again and again is kept as it is.
+// Everything that a client can make up is bounded: what goes beyond is counted as a call of what is known, or left out.
 package inventory
 
-import "time"
+import (
+	"strings"
+	"sync"
+	"time"
+)
 
 // Observation is one request as somebody saw it. It does not matter who: what is empty was not seen.
 type Observation struct {
@@ -36,3 +43,120 @@ type Observation struct {
 
 // Parameter is a name with one of its values.
 type Parameter struct{ Name, Value string }
+
+// Bounds of what is kept. With all of them reached an inventory takes some hundred megabytes.
+const (
+	maxEndpoints = 2000
+	maxHosts     = 64
+	maxSegments  = 24  // of a path; what follows is one parameter
+	maxSegment   = 100 // bytes of one that stands for itself
+	maxLiterals  = 30  // segments at one place that stand for themselves
+	maxNames     = 40  // in each list of names
+	maxName      = 128 // bytes of each
+	maxFields    = 80  // of one object, and parameters of one kind
+	maxShapes    = 600 // of one endpoint
+	maxDepth     = 12  // of bodies
+	maxItems     = 50  // of an array that are looked at
+	maxStatuses  = 40
+	maxBody      = 1 << 20 // bytes of a body that are read
+	maxPatterns  = 500
+)
+
+// mask is what capturing puts in the place of a secret.
+const mask = "REDACTED"
+
+// Inventory is an API as far as it has been seen. It is safe for use by several goroutines.
+type Inventory struct {
+	mu        sync.Mutex
+	hosts     map[string]*place
+	endpoints int
+	leftOut   int64 // calls of endpoints that there was no room for
+	revision  uint64
+	patterns  patterns
+}
+
+// New makes an empty inventory.
+func New() *Inventory {
+	return &Inventory{hosts: map[string]*place{}}
+}
+
+// Observe learns from a request. One that was answered 404, 405 or 501 counts where the endpoint is known; it makes none
+// known, for it tells of what there is not.
+func (v *Inventory) Observe(o Observation) {
+	if o.Method == "" || len(o.Method) > maxName || !strings.HasPrefix(o.Path, "/") {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	missing := o.Status == 404 || o.Status == 405 || o.Status == 501
+	e := v.find(o.Host, o.Method, v.patterns.segments(o.RoutePattern, o.Path), !missing)
+	if e == nil {
+		if !missing {
+			v.leftOut++
+		}
+		return
+	}
+	v.revision++
+	e.observe(&o)
+}
+
+// find gives the endpoint of a path, and makes it where it is not known and there is room.
+func (v *Inventory) find(host, method string, segments []segment, make bool) *endpoint {
+	root := v.hosts[host]
+	if root == nil {
+		if !make || v.endpoints >= maxEndpoints {
+			return nil
+		}
+		if len(v.hosts) >= maxHosts {
+			host = "" // of all the others
+			root = v.hosts[host]
+		}
+		if root == nil {
+			root = &place{}
+			v.hosts[host] = root
+		}
+	}
+	if !make {
+		at := root.walk(segments)
+		if at == nil {
+			return nil
+		}
+		return at.endpoints[method]
+	}
+	if at := root.walk(segments); at != nil && at.endpoints[method] != nil {
+		root.descend(segments) // for its counts
+		return at.endpoints[method]
+	}
+	if v.endpoints >= maxEndpoints {
+		return nil
+	}
+	at := root.descend(segments)
+	if e := at.endpoints[method]; e != nil {
+		return e
+	}
+	e := newEndpoint()
+	if at.endpoints == nil {
+		at.endpoints = map[string]*endpoint{}
+	}
+	at.endpoints[method] = e
+	v.endpoints = 0
+	for _, host := range v.hosts {
+		v.endpoints += host.count()
+	}
+	return e
+}
+
+// Clear forgets everything.
+func (v *Inventory) Clear() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.hosts, v.endpoints, v.leftOut = map[string]*place{}, 0, 0
+	v.revision++
+}
+
+// Revision changes whenever something was learned or forgotten.
+func (v *Inventory) Revision() uint64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.revision
+}

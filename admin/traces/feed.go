@@ -13,8 +13,8 @@ import (
 const (
 	feedEvery  = 250 * time.Millisecond
 	feedBytes  = 64 << 10 // read at a time
-	feedShare  = 200       // learning takes one part in so many of the time at most
-	feedBehind = 4 << 20   // bytes that may wait; beyond, the oldest are passed over
+	feedShare  = 200      // learning takes one part in so many of the time at most
+	feedBehind = 4 << 20  // bytes that may wait; beyond, the oldest are passed over
 )
 
 // Feed tells observe of the gateway's requests until ctx ends. It takes a bounded share of the time: under load it

@@ -11,6 +11,7 @@ import (
 	"sidekong/configs/settings"
 	"sidekong/proxy/plugin"
 	"sidekong/proxy/plugin/basicauth"
+	"sidekong/proxy/plugin/capture"
 	"sidekong/proxy/plugin/correlationid"
 	"sidekong/proxy/plugin/filelog"
 	"sidekong/proxy/plugin/function"
@@ -26,6 +27,7 @@ import (
 func plugins(exporters *opentelemetry.Exporters, defaults opentelemetry.Defaults, functions function.Options, logs sinks) *plugin.Registry {
 	return plugin.NewRegistry(append(function.Define(functions),
 		opentelemetry.Define(exporters, defaults),
+		capture.Define(),
 		basicauth.Define(),
 		keyauth.Define(),
 		correlationid.Define(),

@@ -283,6 +283,18 @@ func TestPlacesInLargeConfigs(t *testing.T) {
 	}
 }
 
+// A JSON configuration may be one line of any length.
+func TestPlacesOnOneLine(t *testing.T) {
+	config := `{"_format_version": "3.0", "consumers": [` + strings.Repeat(`{"username": "é"}, `, 2) + `{"usrname": "x"}]}`
+	_, _, err := parse(declarative.Input{Name: "kong.json", Data: []byte(config)})
+	const want = "kong.json:1:74: consumers[1].username: uniqueness violation: 'consumers' entity with username set to 'é' already declared at kong.json:1:42\n" +
+		"kong.json:1:80: consumers[2]: at least one of these fields must be non-empty: 'custom_id', 'username'\n" +
+		"kong.json:1:81: consumers[2].usrname: unknown field; did you mean username?"
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v, want\n%s", err, want)
+	}
+}
+
 func TestSharedConfigsAreBounded(t *testing.T) {
 	var config strings.Builder
 	config.WriteString("_format_version: \"3.0\"\n_plugin_configs:\n  big:\n")
@@ -386,6 +398,7 @@ func FuzzParse(f *testing.F) {
 	for _, name := range []string{
 		"../kong.yaml", "testdata/deck.yaml", "testdata/warnings.yaml", "testdata/tutorial.json", "testdata/fields.bad.yml",
 		"testdata/references.bad.yml", "testdata/unique.bad.yml", "testdata/env.bad.yml", "testdata/bomb.bad.yml", "testdata/cycle.bad.yml",
+		"testdata/manifests.yaml", "testdata/manifests.bad.yml",
 	} {
 		f.Add(mustRead(f, name).Data)
 	}
@@ -414,6 +427,26 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// BenchmarkParseOneLine reads JSON without line breaks, as programs write it.
+func BenchmarkParseOneLine(b *testing.B) {
+	for _, routes := range []int{100, 5000} {
+		b.Run(fmt.Sprintf("routes=%d", routes), func(b *testing.B) {
+			config := `{"_format_version": "3.0", "routes": [{"paths": ["/"]}`
+			for i := range routes {
+				config += fmt.Sprintf(`, {"name": "r%d", "paths": ["/path/%d"], "hosts": ["h%d.test"]}`, i, i, i%50)
+			}
+			inputs := []declarative.Input{{Name: "kong.json", Data: []byte(config + "]}")}}
+			options := declarative.Options{Schemas: schemas()}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, _, err := declarative.Parse(inputs, options); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
 
 func BenchmarkParse(b *testing.B) {

@@ -96,7 +96,6 @@ func (b *builder) pluginManifest(m *manifest) {
 	}
 	e.set("config", b.pluginConfig(m))
 	e.set("protocols", m.get("protocols"))
-	e.set("instance_name", m.get("instance_name"))
 	if disabled := m.get("disabled"); !disabled.isNull() {
 		off, ok := disabled.scalar.(bool)
 		if !ok {
@@ -106,6 +105,14 @@ func (b *builder) pluginManifest(m *manifest) {
 	}
 	add := func(scope ...string) { // field, name, …
 		own := &made{at: e.at, fields: slices.Clone(e.fields)}
+		if instance := m.get("instance_name"); !instance.isNull() {
+			text, _ := instance.text()
+			if len(scope) > 0 && text != "" { // each instance has a name of its own
+				text += "-" + entity.ID("plugins", text+":"+strings.Join(scope, ":"))[:8]
+				instance = scalarValue(instance.at, text)
+			}
+			own.set("instance_name", instance)
+		}
 		for i := 0; i < len(scope); i += 2 {
 			own.scalar(scope[i], scope[i+1])
 		}

@@ -79,8 +79,8 @@ type Settings struct {
 	// TrustedConsumerHeaders is for standing behind a Kong: X-Consumer-ID and X-Consumer-Username of a peer that
 	// trusted_ips names say who asks.
 	TrustedConsumerHeaders bool
-	LongRequestReport       time.Duration // requests that last longer are reported while they last; 0 = not
-	KongAdmin               KongAdmin
+	LongRequestReport      time.Duration // requests that last longer are reported while they last; 0 = not
+	KongAdmin              KongAdmin
 
 	AdminToken        string // secret; "" = none
 	AdminVerifyClient bool   // TLS listeners of the Admin API want a certificate that AdminClientCA has signed

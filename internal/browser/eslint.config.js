@@ -37,7 +37,8 @@ const rules = {
 
 export default [
   { linterOptions: { reportUnusedDisableDirectives: "error" } },
-  { files: ["**/*.js"], ignores: ["**/static/**"], languageOptions: { globals: globals.node }, rules },
+  // Tests run in Node.js, and what they evaluate runs in the page.
+  { files: ["**/*.js"], ignores: ["**/static/**"], languageOptions: { globals: { ...globals.node, ...globals.browser } }, rules },
   { files: ["**/static/**/*.js"], languageOptions: { globals: globals.browser }, rules },
   // Loaded as a script, before the first paint.
   { files: ["**/static/shell/theme.js"], languageOptions: { sourceType: "script" } },

@@ -11,19 +11,20 @@ import (
 	"sidekong/tracing"
 )
 
-// Metric is a sum that only grows or, with Bounds, a histogram. Both count from Start on.
+// Metric is a sum that only grows or, with Bounds, a histogram; both count from Start on. A Gauge is the state at Time.
 type Metric struct {
 	Name, Description, Unit string
 
 	Start, Time time.Time
-	Bounds      []float64 // upper bounds of the buckets, ascending; nil: a sum
+	Gauge       bool
+	Bounds      []float64 // upper bounds of the buckets, ascending; nil: a sum or a gauge
 	Points      []Point
 }
 
 // Point is what was measured under one set of attributes.
 type Point struct {
 	Attributes []tracing.Attr
-	Count      uint64   // a sum's value
+	Count      uint64   // a sum's or a gauge's value
 	Sum        float64  // of a histogram's values
 	Buckets    []uint64 // one more than there are bounds
 }
@@ -47,22 +48,30 @@ func (m Measurements) AppendFrames(buf []byte) (out []byte, n int) {
 	return buf, n
 }
 
+const cumulative = metricspb.AggregationTemporality_AGGREGATION_TEMPORALITY_CUMULATIVE
+
 func (m *Metric) message() *metricspb.Metric {
 	out := &metricspb.Metric{Name: m.Name, Description: m.Description, Unit: m.Unit}
 	start, at := uint64(m.Start.UnixNano()), uint64(m.Time.UnixNano())
 	if m.Bounds == nil {
-		sum := &metricspb.Sum{IsMonotonic: true, AggregationTemporality: metricspb.AggregationTemporality_AGGREGATION_TEMPORALITY_CUMULATIVE}
+		var numbers []*metricspb.NumberDataPoint
 		for i := range m.Points {
 			p := &m.Points[i]
-			sum.DataPoints = append(sum.DataPoints, &metricspb.NumberDataPoint{
+			numbers = append(numbers, &metricspb.NumberDataPoint{
 				StartTimeUnixNano: start, TimeUnixNano: at, Attributes: keyValues(p.Attributes),
 				Value: &metricspb.NumberDataPoint_AsInt{AsInt: int64(p.Count)},
 			})
 		}
-		out.Data = &metricspb.Metric_Sum{Sum: sum}
+		if m.Gauge {
+			out.Data = &metricspb.Metric_Gauge{Gauge: &metricspb.Gauge{DataPoints: numbers}}
+		} else {
+			out.Data = &metricspb.Metric_Sum{Sum: &metricspb.Sum{
+				DataPoints: numbers, IsMonotonic: true, AggregationTemporality: cumulative,
+			}}
+		}
 		return out
 	}
-	histogram := &metricspb.Histogram{AggregationTemporality: metricspb.AggregationTemporality_AGGREGATION_TEMPORALITY_CUMULATIVE}
+	histogram := &metricspb.Histogram{AggregationTemporality: cumulative}
 	for i := range m.Points {
 		p := &m.Points[i]
 		histogram.DataPoints = append(histogram.DataPoints, &metricspb.HistogramDataPoint{

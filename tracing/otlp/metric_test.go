@@ -26,9 +26,10 @@ func TestMeasurements(t *testing.T) {
 			Name: "latency", Unit: "s", Start: start, Time: now, Bounds: []float64{0.1, 1},
 			Points: []otlp.Point{{Count: 3, Sum: 2.5, Buckets: []uint64{1, 1, 1}}},
 		},
+		{Name: "health", Unit: "1", Start: start, Time: now, Gauge: true, Points: []otlp.Point{{Count: 1}}},
 	}.AppendFrames(nil)
-	if n != 2 {
-		t.Fatalf("%d frames, want 2", n)
+	if n != 3 {
+		t.Fatalf("%d frames, want 3", n)
 	}
 	var got metricspb.ScopeMetrics
 	if err := proto.Unmarshal(frames, &got); err != nil {
@@ -50,6 +51,9 @@ func TestMeasurements(t *testing.T) {
 				BucketCounts: []uint64{1, 1, 1}, ExplicitBounds: []float64{0.1, 1},
 			}},
 		}}},
+		{Name: "health", Unit: "1", Data: &metricspb.Metric_Gauge{Gauge: &metricspb.Gauge{DataPoints: []*metricspb.NumberDataPoint{{
+			StartTimeUnixNano: 100e9, TimeUnixNano: 160e9, Value: &metricspb.NumberDataPoint_AsInt{AsInt: 1},
+		}}}}},
 	}}
 	if diff := cmp.Diff(want, &got, protocmp.Transform()); diff != "" {
 		t.Errorf("-want +got\n%s", diff)

@@ -34,7 +34,7 @@ const places = () => /** @type {[string, string][]} */ ([
 
 /** @param {import("playwright-core").Page} page @param {string} hash */
 async function visit(page, hash) {
-  await page.goto(`about:blank`);
+  await page.goto("about:blank");
   await page.goto(`${stage.sidecar.page}/${hash}`);
   await page.waitForLoadState("networkidle").catch(() => {}); // streams never end
   await page.locator("main .room > *").first().waitFor();

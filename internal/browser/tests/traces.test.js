@@ -37,11 +37,11 @@ test("a new trace appears without reload, and its waterfall has gateway and back
   await page.locator(".span-panel").getByText("Attributes", { exact: true }).first().waitFor();
 
   // Collapse and expand, by keyboard.
-  const before = await spans.count();
+  const all = await spans.count();
   await page.keyboard.press("[");
-  await until(async () => await spans.count() < before, "fewer rows when collapsed");
+  await until(async () => await spans.count() < all, "fewer rows when collapsed");
   await page.keyboard.press("]");
-  await until(async () => await spans.count() === before, "all rows when expanded");
+  await until(async () => await spans.count() === all, "all rows when expanded");
 
   // Zoom, by keyboard.
   const tick = () => page.locator(".ruler .tick").last().innerText();

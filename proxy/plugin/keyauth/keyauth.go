@@ -89,8 +89,10 @@ func (k *keyAuth) Access(ctx *plugin.Context) error {
 // authenticate names the consumer, or says what to refuse the request with.
 // Kong: kong/plugins/key-auth/handler.lua do_authentication
 func (k *keyAuth) authenticate(ctx *plugin.Context) (refusal string, err error) {
-	key, kind := k.find(ctx)
+	key, kind, err := k.find(ctx)
 	switch {
+	case err != nil:
+		return "", err
 	case kind == params.Several:
 		return "Duplicate API key found", nil
 	case key == "":
@@ -116,8 +118,8 @@ func expired(c *entity.KeyAuthCredential, now time.Time) bool {
 }
 
 // find looks for the key under each of its names: in the header, then the query, then the body. The first text or
-// repeated value is it.
-func (k *keyAuth) find(ctx *plugin.Context) (key string, kind params.Kind) {
+// repeated value is it. An error says that the client did not send its body.
+func (k *keyAuth) find(ctx *plugin.Context) (key string, kind params.Kind, err error) {
 	search := search{ctx: ctx}
 	for _, name := range k.keys {
 		kind = params.Absent
@@ -132,15 +134,15 @@ func (k *keyAuth) find(ctx *plugin.Context) (key string, kind params.Kind) {
 		}
 		switch kind {
 		case params.Several:
-			return "", kind
+			return "", kind, search.err
 		case params.Text:
 			if k.config.HideCredentials {
 				k.hide(&search, name)
 			}
-			return key, kind
+			return key, kind, search.err
 		}
 	}
-	return "", params.Absent
+	return "", params.Absent, search.err
 }
 
 func (n keyName) inHeader(h http.Header) (string, params.Kind) {
@@ -181,6 +183,7 @@ type search struct {
 	parsed bool
 	body   params.Set
 	read   bool
+	err    error
 }
 
 func (s *search) args() params.Args {
@@ -197,6 +200,9 @@ func (s *search) params() params.Set {
 	}
 	s.read = true
 	body, _, err := s.ctx.Body(maxBody)
+	if err != nil && err != plugin.ErrBodyTooLarge {
+		s.err = err
+	}
 	if err != nil || len(body) == 0 {
 		return nil
 	}

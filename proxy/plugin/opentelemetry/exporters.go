@@ -36,6 +36,7 @@ type Exporters struct {
 	log     *slog.Logger
 	lines   logLines
 	dial    func(ctx context.Context, network, address string) (net.Conn, error) // nil: net.Dialer's
+	health  func() []TargetHealth
 	mu      sync.Mutex
 	active  map[string]*exporter   // by key
 	ending  map[*exporter]struct{} // no longer active, not yet ended
@@ -156,7 +157,7 @@ func (e *Exporters) acquire(signal string, client otlp.Config, settings queue.Se
 		_ = x.queue.Run(ctx) // ends by Close alone
 	})
 	if measure != nil {
-		x.meter = newMeter(*measure, x.queue)
+		x.meter = newMeter(*measure, x.queue, e.health)
 		e.running.Go(x.meter.run)
 	}
 	return x, nil

@@ -74,6 +74,9 @@ func start(t *testing.T, s setting) *house {
 	}
 	h.exporters = opentelemetry.NewExporters(slog.New(s.into))
 	h.log = slog.New(h.exporters.LogHandler(s.into))
+	h.exporters.MeasureHealth(func() []opentelemetry.TargetHealth {
+		return []opentelemetry.TargetHealth{{Upstream: "u", Target: "a.test:80", Address: "192.0.2.1:80", State: "healthy"}}
+	})
 	registry := plugin.NewRegistry(append(s.plugins, opentelemetry.Define(h.exporters, opentelemetry.Defaults{}))...)
 	resolver, err := dns.New(dns.DefaultConfig())
 	if err != nil {

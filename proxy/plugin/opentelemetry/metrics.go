@@ -1,6 +1,7 @@
 package opentelemetry
 
 import (
+	"cmp"
 	"maps"
 	"net/http"
 	"slices"
@@ -29,18 +30,31 @@ var (
 
 // measure says what a meter measures. Kong: the plugin's metrics.enable_… of 3.13
 type measure struct {
-	Interval                               time.Duration
-	Requests, Latency, Bandwidth, Consumer bool
+	Interval                                       time.Duration
+	Requests, Latency, Bandwidth, Consumer, Health bool
 }
+
+// TargetHealth is how an address of an upstream's target does.
+type TargetHealth struct {
+	Upstream string // its name
+	Target   string // host and port, as configured
+	Address  string // IP and port; "" where the host has none
+	State    string // healthy, unhealthy, dns_error or healthchecks_off
+}
+
+// MeasureHealth says how to find out how targets do, for metrics.enable_upstream_health_metrics. It is called before the
+// first plugin instance is made; health is called from any goroutine.
+func (e *Exporters) MeasureHealth(health func() []TargetHealth) { e.health = health }
 
 // meter counts requests and pushes what it has counted every interval, cumulated since its start.
 type meter struct {
 	measure
-	queue *queue.Queue
-	start time.Time
-	end   chan struct{} // closed by stop
-	ended chan struct{} // closed when run has ended
-	once  sync.Once
+	queue  *queue.Queue
+	health func() []TargetHealth // nil: nobody knows
+	start  time.Time
+	end    chan struct{} // closed by stop
+	ended  chan struct{} // closed when run has ended
+	once   sync.Once
 
 	mu       sync.Mutex
 	counts   map[requestKey]uint64
@@ -51,7 +65,7 @@ type meter struct {
 	sent     map[consumerKey]*series
 }
 
-// The sets of attributes; overflow stands for all that are too many.
+// The sets of attributes, with ids where there are no names; overflow stands for all that are too many.
 type (
 	routeKey struct {
 		service, route string
@@ -75,9 +89,9 @@ type series struct {
 	buckets []uint64
 }
 
-func newMeter(m measure, q *queue.Queue) *meter {
+func newMeter(m measure, q *queue.Queue, health func() []TargetHealth) *meter {
 	return &meter{
-		measure: m, queue: q, start: time.Now(), end: make(chan struct{}), ended: make(chan struct{}),
+		measure: m, queue: q, health: health, start: time.Now(), end: make(chan struct{}), ended: make(chan struct{}),
 		counts: map[requestKey]uint64{},
 		total:  map[routeKey]*series{}, internal: map[routeKey]*series{}, upstream: map[routeKey]*series{},
 		received: map[consumerKey]*series{}, sent: map[consumerKey]*series{},
@@ -109,10 +123,10 @@ func (m *meter) stop() {
 func (m *meter) record(ctx *plugin.Context) {
 	key := requestKey{method: knownMethod(ctx.Request.Method), source: "kong", status: ctx.Response.Status}
 	if ctx.Service != nil {
-		key.service = ctx.Service.Name
+		key.service = cmp.Or(ctx.Service.Name, ctx.Service.ID)
 	}
 	if ctx.Route != nil {
-		key.route = ctx.Route.Name
+		key.route = cmp.Or(ctx.Route.Name, ctx.Route.ID)
 	}
 	if m.Consumer && ctx.Consumer != nil {
 		key.consumer = ctx.Consumer.Username
@@ -202,7 +216,28 @@ func (m *meter) read(now time.Time) otlp.Measurements {
 		observed(m, m.upstream, metric("kong.latency.upstream", "Time from a request's being sent to the upstream service to its answer.", "s", latencyBounds)),
 		observed(m, m.received, metric("http.server.request.size", "Size of an incoming request.", "By", sizeBounds)),
 		observed(m, m.sent, metric("http.server.response.size", "Size of the response sent to the client.", "By", sizeBounds)),
+		m.targets(metric("kong.upstream.target.status", "Health of an upstream's target: 1 for the state that it is in.", "1", nil)),
 	}
+}
+
+func (m *meter) targets(metric otlp.Metric) otlp.Metric {
+	metric.Gauge = true
+	if !m.Health || m.health == nil {
+		return metric
+	}
+	for _, t := range m.health() {
+		if len(metric.Points) == maxSeries {
+			break
+		}
+		metric.Points = append(metric.Points, otlp.Point{Count: 1, Attributes: []tracing.Attr{
+			{Key: "kong.upstream.name", Value: tracing.StringValue(t.Upstream)},
+			{Key: "kong.target.address", Value: tracing.StringValue(t.Target)},
+			{Key: "server.address", Value: tracing.StringValue(t.Address)},
+			{Key: "kong.upstream.state", Value: tracing.StringValue(t.State)},
+			{Key: "kong.subsystem", Value: tracing.StringValue("http")},
+		}})
+	}
+	return metric
 }
 
 func counted(m *meter, metric otlp.Metric) otlp.Metric {

@@ -50,7 +50,7 @@ func TestMetrics(t *testing.T) {
 - name: opentelemetry
   config:
     metrics: {endpoint: METRICS, push_interval: 3600, enable_request_metrics: true, enable_latency_metrics: true,
-      enable_bandwidth_metrics: true, enable_consumer_attribute: true}`,
+      enable_bandwidth_metrics: true, enable_consumer_attribute: true, enable_upstream_health_metrics: true}`,
 		backend: func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 2000)) },
 	})
 	for range 3 {
@@ -74,6 +74,7 @@ func TestMetrics(t *testing.T) {
 	for name, unit := range map[string]string{
 		"http.server.request.count": "{request}", "kong.latency.total": "s", "kong.latency.internal": "s",
 		"kong.latency.upstream": "s", "http.server.request.size": "By", "http.server.response.size": "By",
+		"kong.upstream.target.status": "1",
 	} {
 		found := false
 		for _, m := range metrics {
@@ -93,6 +94,19 @@ func TestMetrics(t *testing.T) {
 	size := histogram(metrics, "http.server.response.size", "captured")
 	if size.GetCount() != 1 || size.GetSum() < 2000 || size.GetSum() > 4000 || size.GetBucketCounts()[2] != 1 {
 		t.Errorf("size %v", size)
+	}
+	for _, m := range metrics {
+		if m.Name != "kong.upstream.target.status" {
+			continue
+		}
+		want := map[string]any{
+			"kong.upstream.name": "u", "kong.target.address": "a.test:80", "server.address": "192.0.2.1:80",
+			"kong.upstream.state": "healthy", "kong.subsystem": "http",
+		}
+		points := m.GetGauge().GetDataPoints()
+		if len(points) != 1 || points[0].GetAsInt() != 1 || !cmp.Equal(want, collector.Attributes(points[0].Attributes)) {
+			t.Errorf("health %v", points)
+		}
 	}
 	for _, m := range metrics {
 		if temporality := m.GetHistogram().GetAggregationTemporality(); m.GetHistogram() != nil && temporality != metricspb.AggregationTemporality_AGGREGATION_TEMPORALITY_CUMULATIVE {

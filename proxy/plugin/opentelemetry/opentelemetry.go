@@ -166,9 +166,11 @@ func (o *instance) export(c *config, defaults Defaults, env plugin.Env) (err err
 	take := func(signal string, kind otlp.Signal, endpoint, scope string, measure *measure) (*exporter, error) {
 		client, settings := c.client(defaults, endpoint), c.queue()
 		client.Signal, client.Scope = kind, scope
-		if settings.Storage, err = c.storage(client, defaults.StorageFolder); err != nil {
+		storage, err := c.storage(client, defaults.StorageFolder)
+		if err != nil {
 			return nil, err
 		}
+		settings.Storage = storage
 		return o.exporters.acquire(signal, client, settings, measure)
 	}
 	if c.TracesEndpoint != "" {
@@ -193,12 +195,15 @@ func (o *instance) export(c *config, defaults Defaults, env plugin.Env) (err err
 		}
 	}
 	if m := c.Metrics; m.Endpoint != "" {
-		what := &measure{Interval: seconds(m.PushInterval), Requests: m.Requests, Latency: m.Latency, Bandwidth: m.Bandwidth, Consumer: m.Consumer}
+		what := &measure{
+			Interval: seconds(m.PushInterval), Requests: m.Requests, Latency: m.Latency, Bandwidth: m.Bandwidth, Consumer: m.Consumer,
+			Health: m.UpstreamHealth,
+		}
 		if o.metrics, err = take(signalMetrics, otlp.Metrics, m.Endpoint, "", what); err != nil {
 			return err
 		}
-		if m.UpstreamHealth || m.AI {
-			log.Warn("metrics.enable_upstream_health_metrics and enable_ai_metrics have no effect: /metrics tells the health of upstreams")
+		if m.AI {
+			log.Warn("metrics.enable_ai_metrics has no effect: there is nothing to measure")
 		}
 	}
 	return nil

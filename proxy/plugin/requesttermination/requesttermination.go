@@ -72,7 +72,11 @@ func (t *termination) Access(ctx *plugin.Context) error {
 	}
 	switch {
 	case c.Echo:
-		ctx.ExitJSON(c.StatusCode, t.echo(ctx))
+		shown, err := t.echo(ctx)
+		if err != nil {
+			return err
+		}
+		ctx.ExitJSON(c.StatusCode, shown)
 	case c.Body != nil:
 		header := plugin.NoContentType()
 		if c.ContentType != "" {
@@ -122,7 +126,7 @@ type echoRequest struct {
 	Captures map[string]string `json:"uri_captures,omitempty"`
 }
 
-func (t *termination) echo(ctx *plugin.Context) echo {
+func (t *termination) echo(ctx *plugin.Context) (echo, error) {
 	hostname, err := os.Hostname()
 	if err != nil {
 		hostname = ""
@@ -139,8 +143,11 @@ func (t *termination) echo(ctx *plugin.Context) echo {
 		Route: ctx.Route, Service: ctx.Service,
 	}
 	body, _, err := ctx.Body(maxBody)
+	if err == plugin.ErrBodyTooLarge {
+		return e, nil
+	}
 	if err != nil {
-		return e // it is too large, or the client did not send it all
+		return e, err
 	}
 	e.Request.RawBody = string(body)
 	media := ctx.Request.Header.Get("Content-Type")
@@ -152,5 +159,5 @@ func (t *termination) echo(ctx *plugin.Context) echo {
 			e.Request.Body = form
 		}
 	}
-	return e
+	return e, nil
 }

@@ -91,8 +91,10 @@ func TestEcho(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []any{
-		"hello", "node", "http", "127.0.0.1", "POST", "/a", `{"n":1}`, map[string]any{"n": 1.0},
-		map[string]any{"b": []any{"1", "2"}, "c": true}, "1", "all", "backend",
+		"hello", "node", "http", "127.0.0.1", "POST", "/a", `{"n":1}`,
+		map[string]any{"n": 1.0},
+		map[string]any{"b": []any{"1", "2"}, "c": true},
+		"1", "all", "backend",
 	}
 	found := []any{
 		e.Message, e.Kong.NodeID, e.Request.Scheme, e.Request.Host, e.Request.Method, e.Request.Path, e.Request.RawBody, e.Request.Body,

@@ -127,9 +127,13 @@ func (t *transformer) Access(ctx *plugin.Context) error {
 	if err != nil {
 		return err
 	}
-	t.changeMethod(ctx)
+	if err := t.changeMethod(ctx); err != nil {
+		return err
+	}
 	t.changeHeaders(ctx)
-	t.changeBody(ctx)
+	if err := t.changeBody(ctx); err != nil {
+		return err
+	}
 	if !t.query.empty() {
 		args := params.ParseArgs(ctx.RawQuery())
 		t.query.apply(ctx, &args)
@@ -167,58 +171,61 @@ func (t *transformer) changePath(ctx *plugin.Context) (query *string, err error)
 }
 
 // changeMethod takes a form's arguments into the query where the new method has no body.
-func (t *transformer) changeMethod(ctx *plugin.Context) {
+func (t *transformer) changeMethod(ctx *plugin.Context) error {
 	if t.method == "" {
-		return
+		return nil
 	}
 	ctx.Outgoing.Method = t.method
 	switch t.method {
 	case http.MethodGet, http.MethodHead, http.MethodTrace:
 	default:
-		return
+		return nil
 	}
 	if !strings.Contains(strings.ToLower(ctx.Request.Header.Get("Content-Type")), "application/x-www-form-urlencoded") {
-		return
+		return nil
 	}
-	body, ok := t.read(ctx)
+	body, _, err := t.read(ctx)
 	form := params.ParseArgs(string(body))
-	if !ok || len(form) == 0 {
-		return
+	if err != nil || len(form) == 0 {
+		return err
 	}
 	query := append(params.ParseArgs(ctx.RawQuery()), form...).Query()
 	ctx.Outgoing.Query = &query
+	return nil
 }
 
-func (t *transformer) changeBody(ctx *plugin.Context) {
+// changeBody leaves a body that it cannot read as it is.
+func (t *transformer) changeBody(ctx *plugin.Context) error {
 	contentType := ctx.Request.Header.Get("Content-Type")
 	if t.body.empty() || contentType == "" {
-		return
+		return nil
 	}
 	if _, err := params.Parse(contentType, nil); err == params.ErrNoParameters {
-		return
+		return nil
 	}
-	body, ok := t.read(ctx)
-	if !ok {
-		return
+	body, ok, err := t.read(ctx)
+	if err != nil || !ok {
+		return err
 	}
-	set, err := params.Parse(contentType, body)
-	if err != nil {
-		return // it goes upstream as it is
+	set, broken := params.Parse(contentType, body)
+	if broken != nil || !t.body.apply(ctx, set) {
+		return nil //nolint:nilerr // it goes upstream as it came
 	}
-	if !t.body.apply(ctx, set) {
-		return
+	if body, err = set.Encode(); err != nil {
+		return err
 	}
-	if body, err = set.Encode(); err == nil { // what was parsed can be written
-		ctx.SetBody(body)
-	}
+	ctx.SetBody(body)
+	return nil
 }
 
-func (t *transformer) read(ctx *plugin.Context) (body []byte, ok bool) {
-	body, _, err := ctx.Body(maxBody)
-	if err != nil {
+// read gives the request's body; ok is false where it is too large. An error says that the client did not send it.
+func (t *transformer) read(ctx *plugin.Context) (body []byte, ok bool, err error) {
+	body, _, err = ctx.Body(maxBody)
+	if err == plugin.ErrBodyTooLarge {
 		t.logger.Warn("request body is not transformed", "error", err, "request_id", ctx.RequestID)
+		return nil, false, nil
 	}
-	return body, err == nil
+	return body, err == nil, err
 }
 
 // apply reports whether anything was changed.

@@ -70,7 +70,7 @@ export function endpointDetail(endpoint) {
 /** @param {string} title @param {import("./schema.js").Schema | null} schema */
 function bodySection(title, schema) {
   return h("section", { class: "panel" }, h("header", {}, h("h2", {}, title)),
-    schema ? schemaTree(schema) : h("p", { class: "empty" }, "None was captured."));
+    schema ? schemaTree(schema, `${title}: schema`) : h("p", { class: "empty" }, "None was captured."));
 }
 
 /** @param {Endpoint} endpoint */

@@ -20,9 +20,10 @@ import { h } from "../shell/dom.js";
  * A schema as a tree.
  *
  * @param {Schema} schema
+ * @param {string} label
  */
-export function schemaTree(schema) {
-  return h("div", { class: "schema", tabindex: "0", role: "region", "aria-label": "Schema" }, ...inside(schema, 0));
+export function schemaTree(schema, label) {
+  return h("div", { class: "schema", tabindex: "0", role: "region", "aria-label": label }, ...inside(schema, 0));
 }
 
 /** @param {Schema} schema @param {number} depth @returns {import("../shell/dom.js").Child[]} */

@@ -63,14 +63,13 @@ function nodeBox(node, at) {
   const failing = node.errors > 0;
   const told = `${count(node.requests)} · ${failing ? `${percent(node.errors / Math.max(1, node.requests))} failed · ` : ""}${duration(node.mean)}`;
   const inside = [
-    s("title", {}, `${node.name} (${kinds[node.kind]}): ${told}`),
     s("rect", { width: box.width, height: box.height, rx: 5 }),
     s("rect", { class: "side", width: 4, height: box.height, rx: 2 }),
     s("text", { class: "name", x: 14, y: 20 }, node.name.length > 22 ? `${node.name.slice(0, 21)}…` : node.name),
     s("text", { x: 14, y: 38 }, told),
   ];
   const attributes = { class: `node-box ${node.kind} ${failing ? "bad" : ""}`, transform: `translate(${at.x} ${at.y})` };
-  if (node.kind !== "service" && node.kind !== "gateway") return s("g", attributes, inside);
+  if (node.kind !== "service" && node.kind !== "gateway") return s("g", attributes, s("title", {}, `${node.name} (${kinds[node.kind]})`), inside);
   const href = address(["traces"], { filter: `service.name=${quote(node.name)}` });
-  return s("a", { ...attributes, href, "aria-label": `${node.name}, ${told}`, onclick: (/** @type {Event} */ event) => { event.preventDefault(); go(href); } }, inside);
+  return s("a", { ...attributes, href, onclick: (/** @type {Event} */ event) => { event.preventDefault(); go(href); } }, inside);
 }

@@ -83,14 +83,15 @@ function request(record) {
 
 /** @param {Applied} applied */
 function configuration({ route, service, consumer, plugins }) {
-  const one = (/** @type {string} */ kind, /** @type {string} */ title, /** @type {Entity | null} */ entity, /** @type {string} */ link) =>
-    h("details", {}, h("summary", {}, `${title}: `, entity ? h("strong", {}, entity.name ?? String(entity.username ?? entity.id)) : h("span", { class: "quiet" }, "none"),
-      entity && kind && h("a", { href: link }, "open")),
-    entity && codeBlock(JSON.stringify(entity), { label: title }));
+  const one = (/** @type {string} */ title, /** @type {Entity | null} */ entity, /** @type {string} */ link) =>
+    (entity ? h("details", {}, h("summary", {}, `${title}: `, h("strong", {}, entity.name ?? String(entity.username ?? entity.id))),
+      h("a", { class: "button bare", href: link }, "Open in the Manager"),
+      codeBlock(JSON.stringify(entity), { label: `${title} ${entity.name ?? ""}` }))
+      : h("p", {}, `${title}: `, h("span", { class: "quiet" }, "none")));
   return h("div", { class: "body-pad applied" },
-    one("routes", "Route", route, address(["manager", "routes", route?.id ?? ""])),
-    one("services", "Service", service, address(["manager", "services", service?.id ?? ""])),
-    one("consumers", "Consumer", consumer, address(["manager", "consumers", consumer?.id ?? ""])),
-    plugins.map((plugin) => one("plugins", "Plugin", plugin, address(["manager", "plugins", plugin.id]))),
+    one("Route", route, address(["manager", "routes", route?.id ?? ""])),
+    one("Service", service, address(["manager", "services", service?.id ?? ""])),
+    one("Consumer", consumer, address(["manager", "consumers", consumer?.id ?? ""])),
+    plugins.map((plugin) => one("Plugin", plugin, address(["manager", "plugins", plugin.id]))),
     plugins.length === 0 && h("p", { class: "quiet" }, "No plugin applied."));
 }
