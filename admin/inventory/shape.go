@@ -4,12 +4,10 @@ import (
 	"cmp"
 	"hash/fnv"
 	"maps"
-	"math"
 	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -25,7 +23,8 @@ type shape struct {
 	arrays  int64
 	objects int64 // that were seen whole
 	partly  int64 // objects that were cut
-	masked  int64 // texts that are the mask
+	masked  int64 // texts with the mask in them
+	quiet   bool  // by its name it holds what is sensitive: no text is kept
 
 	format string // of all texts: mixed where they differ
 	words  words  // that texts are
@@ -104,7 +103,9 @@ func (s *shape) observeText(text string) {
 	case s.format != format:
 		s.format = mixed
 	}
-	s.words.add(text)
+	if !s.quiet {
+		s.words.add(text)
+	}
 }
 
 // field is the shape of a member, nil where there is no room for it.
@@ -122,6 +123,7 @@ func (s *shape) field(name string, room *int) *shape {
 	if field == nil {
 		return nil
 	}
+	field.quiet = sensitiveName(name) != ""
 	if s.fields == nil {
 		s.fields = map[string]*shape{}
 	}
@@ -414,9 +416,4 @@ func kindsSchema(name string, kinds map[kind]int64) *Schema {
 		}
 	}
 	return out
-}
-
-// percent is a share for a text.
-func percent(part, total int64) string {
-	return strconv.Itoa(int(math.Round(100*float64(part)/float64(max(total, 1))))) + " %"
 }

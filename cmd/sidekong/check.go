@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -59,7 +60,10 @@ func checkFile(ctx context.Context, sys system, file string) (ok bool, err error
 		}
 		return len(faults) == 0, nil
 	}
-	registry := plugins(nil, opentelemetry.Defaults{Disabled: true}, function.Options{}, sinks{})
+	silent := slog.New(slog.DiscardHandler)
+	logs := newSinks(silent, nil) // which open nothing before the first request
+	defer logs.close(ctx, silent)
+	registry := plugins(nil, opentelemetry.Defaults{Disabled: true}, function.Options{}, logs)
 	loader := configs.Loader{Schemas: entity.NewSchemas(registry.Configs()), LookupEnv: lookup(sys.environ)}
 	snapshot, warnings, err := loader.Load(ctx, configs.Files(file))
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"sidekong/proxy/plugin/httplog"
 )
 
-// sinks are where logging plugins write to. The zero sinks take nothing: no instance can be made then.
+// sinks are where logging plugins write to.
 type sinks struct {
 	files   *filelog.Files
 	senders *httplog.Senders

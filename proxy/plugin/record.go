@@ -191,7 +191,8 @@ func encodeEntity(e any) json.RawMessage {
 		return json.RawMessage("{}") // entities came from JSON
 	}
 	for name, value := range object {
-		if value == nil || value == "" {
+		unknown := value == json.Number("0") && (name == "created_at" || name == "updated_at")
+		if value == nil || value == "" || unknown {
 			delete(object, name)
 		}
 	}

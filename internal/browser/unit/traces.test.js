@@ -9,7 +9,7 @@ import { bytes, count, duration, percent, statusClass } from "../../../admin/man
 import { address, parse } from "../../../admin/manager/static/shell/router.js";
 
 /** @param {number[]} depths */
-const spans = (depths) => depths.map((depth, i) => /** @type {import("../../../admin/manager/static/api/model.js").Span} */ (
+const spans = (depths) => depths.map((depth, i) => /** @type {import("../../../admin/manager/static/server/model.js").Span} */ (
   /** @type {unknown} */ ({ id: String(i), depth })));
 
 test("subtrees are stretches", () => {

@@ -12,7 +12,7 @@ const Name = "file-log"
 
 const priority = 9
 
-// Define makes the plugin's definition. Its instances write to files, which may be nil where none is made.
+// Define makes the plugin's definition. Its instances write to files.
 func Define(files *Files) *plugin.Definition {
 	return &plugin.Definition{
 		Name: Name, Priority: priority, Config: Config(),

@@ -65,9 +65,6 @@ type file struct {
 
 // acquire gives the file of a path and counts a user.
 func (fs *Files) acquire(path string, reopen bool) (*file, error) {
-	if fs == nil {
-		return nil, errors.New("no files can be written")
-	}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if fs.closed {

@@ -16,7 +16,7 @@ const Name = "http-log"
 
 const priority = 12
 
-// Define makes the plugin's definition. Its instances post through senders, which may be nil where none is made.
+// Define makes the plugin's definition. Its instances post through senders.
 func Define(senders *Senders) *plugin.Definition {
 	return &plugin.Definition{
 		Name: Name, Priority: priority, Config: Config(),

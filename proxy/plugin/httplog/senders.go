@@ -59,9 +59,6 @@ type sender struct {
 
 // acquire gives the sender of a configuration and counts a user.
 func (ss *Senders) acquire(c *config) (*sender, error) {
-	if ss == nil {
-		return nil, errors.New("no records can be posted")
-	}
 	raw, err := json.Marshal(c)
 	if err != nil {
 		return nil, fmt.Errorf("identify queue: %w", err)

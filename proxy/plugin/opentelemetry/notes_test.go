@@ -2,6 +2,7 @@ package opentelemetry_test
 
 import (
 	"log/slog"
+	"maps"
 	"net/http"
 	"testing"
 	"time"
@@ -20,9 +21,7 @@ func run(t testing.TB, config entity.Object, rate float64, header http.Header, l
 	exporters := opentelemetry.NewExporters(slog.New(slog.DiscardHandler))
 	t.Cleanup(func() { exporters.Close(t.Context()) })
 	configured := opentelemetry.Implicit("", opentelemetry.Defaults{})
-	for name, value := range config {
-		configured.Config[name] = value
-	}
+	maps.Copy(configured.Config, config)
 	plan, err := plugin.NewPlan(plugin.NewRegistry(opentelemetry.Define(exporters, opentelemetry.Defaults{})),
 		[]*entity.Plugin{configured}, plugin.Env{})
 	if err != nil {

@@ -145,11 +145,20 @@ func (t bodyTransformer) FilterBody(ctx *plugin.Context, chunk []byte, eof bool)
 	if !eof {
 		return nil, nil
 	}
-	object, err := params.ParseObject(h.body)
-	if err != nil || len(h.body) == 0 {
+	object := parse(h.body)
+	if object == nil {
 		ctx.Logger.Warn("answer is not transformed", "error", "body is no JSON object", "request_id", ctx.RequestID)
 		return h.body, nil
 	}
 	t.body.apply(object)
 	return object.Encode()
+}
+
+// parse gives nil for what is no JSON object.
+func parse(body []byte) *params.Object {
+	object, err := params.ParseObject(body)
+	if err != nil || len(body) == 0 {
+		return nil
+	}
+	return object
 }

@@ -1,4 +1,4 @@
-import { get, request, send } from "../api/client.js";
+import { get, request, send } from "../server/client.js";
 import { chooseFile, confirmed, download, notify, openDialog } from "../shell/dialog.js";
 import { fill, h } from "../shell/dom.js";
 import { ago, count, duration, plural } from "../shell/format.js";

@@ -1,14 +1,14 @@
-import { Refusal, get, send } from "../api/client.js";
+import { Refusal, get, send } from "../server/client.js";
 import { nodeInfo } from "../shell/node.js";
 
 /**
- * @typedef {import("../api/model.js").Entity} Entity
- * @typedef {import("../api/model.js").EntityPage} EntityPage
+ * @typedef {import("../server/model.js").Entity} Entity
+ * @typedef {import("../server/model.js").EntityPage} EntityPage
  */
 
 /** How the Admin API is reached, and what it allows. */
 export class Admin {
-  /** @param {import("../api/model.js").Node} node */
+  /** @param {import("../server/model.js").Node} node */
   constructor(node) {
     this.base = node.admin;
     this.readOnly = node.read_only;

@@ -1,4 +1,4 @@
-import { Refusal, send } from "../api/client.js";
+import { Refusal, send } from "../server/client.js";
 import { confirmed, copy, notify } from "../shell/dialog.js";
 import { fill, freshId, h } from "../shell/dom.js";
 import { duration } from "../shell/format.js";
@@ -13,7 +13,7 @@ import { targets } from "./targets.js";
 
 /**
  * @typedef {import("./admin.js").Admin} Admin
- * @typedef {import("../api/model.js").Entity} Entity
+ * @typedef {import("../server/model.js").Entity} Entity
  * @typedef {import("./schema.js").Schema} Schema
  * @typedef {import("./schema.js").Field} Field
  *
@@ -108,7 +108,7 @@ export async function editor(root, admin, subject, signal) {
     const elements = await Promise.all(fields.map(async (name) => {
       const listId = freshId("offers");
       const given = entity?.[name] ? (/** @type {Entity} */ (entity[name])).id : subject.query?.get(name) ?? "";
-      const offers = /** @type {import("../api/model.js").EntityPage} */ (await admin.get(`/${name}s?size=1000`, signal)).data;
+      const offers = /** @type {import("../server/model.js").EntityPage} */ (await admin.get(`/${name}s?size=1000`, signal)).data;
       const known = offers.find((one) => one.id === given);
       const input = h("input", {
         type: "text", id: freshId("scope"), list: listId, value: known ? nameOf(known) : given, oninput: changed, autocomplete: "off",

@@ -7,7 +7,7 @@ import { attempt, tags } from "./plugins.js";
 
 /**
  * @typedef {import("./admin.js").Admin} Admin
- * @typedef {import("../api/model.js").Entity} Entity
+ * @typedef {import("../server/model.js").Entity} Entity
  */
 
 /** How many rows a table shows; the search finds the others. */

@@ -1,4 +1,4 @@
-import { Refusal } from "../api/client.js";
+import { Refusal } from "../server/client.js";
 import { confirmed, notify } from "../shell/dialog.js";
 import { fill, h } from "../shell/dom.js";
 import { address, show } from "../shell/router.js";
@@ -9,7 +9,7 @@ import { summaryOf } from "./help.js";
 
 /**
  * @typedef {import("./admin.js").Admin} Admin
- * @typedef {import("../api/model.js").Entity} Entity
+ * @typedef {import("../server/model.js").Entity} Entity
  */
 
 const scopes = ["service", "route", "consumer"];

@@ -3,7 +3,7 @@ import { fill, h } from "../shell/dom.js";
 
 /**
  * @typedef {import("./admin.js").Admin} Admin
- * @typedef {import("../api/model.js").Entity} Entity
+ * @typedef {import("../server/model.js").Entity} Entity
  *
  * @typedef {object} TargetHealth
  * @property {string} id

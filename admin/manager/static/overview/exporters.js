@@ -1,7 +1,7 @@
 import { h } from "../shell/dom.js";
 import { bytes, count } from "../shell/format.js";
 
-/** @typedef {import("../api/model.js").Exporters} Exporters */
+/** @typedef {import("../server/model.js").Exporters} Exporters */
 
 /**
  * How exporting does.

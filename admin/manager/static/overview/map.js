@@ -5,8 +5,8 @@ import { quote } from "../traces/filter.js";
 import { columns } from "./scale.js";
 
 /**
- * @typedef {import("../api/model.js").ServiceMap} ServiceMap
- * @typedef {import("../api/model.js").MapNode} MapNode
+ * @typedef {import("../server/model.js").ServiceMap} ServiceMap
+ * @typedef {import("../server/model.js").MapNode} MapNode
  */
 
 const box = { width: 176, height: 48, gapX: 92, gapY: 18 };

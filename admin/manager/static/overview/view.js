@@ -1,4 +1,4 @@
-import { get } from "../api/client.js";
+import { get } from "../server/client.js";
 import { fill, h } from "../shell/dom.js";
 import { count, duration, percent } from "../shell/format.js";
 import { address, note } from "../shell/router.js";
@@ -8,8 +8,8 @@ import { exporters } from "./exporters.js";
 import { serviceMap } from "./map.js";
 
 /**
- * @typedef {import("../api/model.js").Overview} Overview
- * @typedef {import("../api/model.js").Series} Series
+ * @typedef {import("../server/model.js").Overview} Overview
+ * @typedef {import("../server/model.js").Series} Series
  */
 
 const windows = /** @type {[string, string][]} */ ([["300", "5 min"], ["900", "15 min"], ["3600", "1 h"], ["21600", "6 h"]]);

@@ -1,4 +1,4 @@
-import { get } from "../api/client.js";
+import { get } from "../server/client.js";
 import { byId, fill, h } from "./dom.js";
 
 /** Keeps a banner at the top for as long as exporting is in trouble. */
@@ -7,7 +7,7 @@ export function startBanner() {
   const look = async () => {
     if (!document.hidden) {
       try {
-        const { problem } = /** @type {import("../api/model.js").Exporters} */ (await get("/api/exporters"));
+        const { problem } = /** @type {import("../server/model.js").Exporters} */ (await get("/api/exporters"));
         if (problem !== shown) {
           shown = problem;
           fill(byId("banner"), problem && h("div", { class: "banner" },

@@ -1,4 +1,4 @@
-import { Refusal, onLogin, request } from "../api/client.js";
+import { Refusal, onLogin, request } from "../server/client.js";
 import { openDialog } from "./dialog.js";
 import { h } from "./dom.js";
 

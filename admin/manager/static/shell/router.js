@@ -1,5 +1,5 @@
 import { byId, fill, h } from "./dom.js";
-import { Refusal } from "../api/client.js";
+import { Refusal } from "../server/client.js";
 
 /**
  * Where the address points: `#/traces/4bf9…?filter=x` is path ["traces", "4bf9…"] and a query.

@@ -1,4 +1,4 @@
-import { get } from "../api/client.js";
+import { get } from "../server/client.js";
 import { fill, h } from "../shell/dom.js";
 import { bytes, duration } from "../shell/format.js";
 import { address } from "../shell/router.js";
@@ -7,10 +7,10 @@ import { codeBlock } from "./json.js";
 import { fact } from "./panel.js";
 
 /**
- * @typedef {import("../api/model.js").Trace} Trace
- * @typedef {import("../api/model.js").GatewayRecord} GatewayRecord
- * @typedef {import("../api/model.js").Applied} Applied
- * @typedef {import("../api/model.js").Entity} Entity
+ * @typedef {import("../server/model.js").Trace} Trace
+ * @typedef {import("../server/model.js").GatewayRecord} GatewayRecord
+ * @typedef {import("../server/model.js").Applied} Applied
+ * @typedef {import("../server/model.js").Entity} Entity
  */
 
 /**

@@ -1,4 +1,4 @@
-/** @typedef {import("../api/model.js").Header} Header */
+/** @typedef {import("../server/model.js").Header} Header */
 
 /**
  * What became of one header on the way through the gateway.

@@ -5,7 +5,7 @@ import { shown, withMasks } from "./json.js";
 /**
  * The log records that name the trace.
  *
- * @param {import("../api/model.js").Trace} trace
+ * @param {import("../server/model.js").Trace} trace
  * @param {(span: string) => void} toSpan
  */
 export function logs(trace, toSpan) {

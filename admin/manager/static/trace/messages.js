@@ -3,8 +3,8 @@ import { fill, h } from "../shell/dom.js";
 import { bytes } from "../shell/format.js";
 import { codeBlock, looksLikeJSON, withMasks } from "./json.js";
 
-/** @typedef {import("../api/model.js").Message} Message */
-/** @typedef {import("../api/model.js").GatewayRecord} GatewayRecord */
+/** @typedef {import("../server/model.js").Message} Message */
+/** @typedef {import("../server/model.js").GatewayRecord} GatewayRecord */
 
 /**
  * Request and answer side by side, as far as they were captured.

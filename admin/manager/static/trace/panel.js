@@ -5,9 +5,9 @@ import { quote } from "../traces/filter.js";
 import { codeBlock, looksLikeJSON, shown, withMasks } from "./json.js";
 
 /**
- * @typedef {import("../api/model.js").Trace} Trace
- * @typedef {import("../api/model.js").Span} Span
- * @typedef {import("../api/model.js").Attribute} Attribute
+ * @typedef {import("../server/model.js").Trace} Trace
+ * @typedef {import("../server/model.js").Span} Span
+ * @typedef {import("../server/model.js").Attribute} Attribute
  */
 
 /** What is known of one span, beside the waterfall. */

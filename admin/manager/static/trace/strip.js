@@ -1,7 +1,7 @@
 import { h } from "../shell/dom.js";
 import { duration, percent } from "../shell/format.js";
 
-/** @typedef {import("../api/model.js").Trace} Trace */
+/** @typedef {import("../server/model.js").Trace} Trace */
 
 const names = { client: "Client", gateway: "Gateway", network: "Network", upstream: "Upstream" };
 

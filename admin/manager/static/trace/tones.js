@@ -1,4 +1,4 @@
-/** @typedef {import("../api/model.js").Trace} Trace */
+/** @typedef {import("../server/model.js").Trace} Trace */
 
 const tones = 5;
 

@@ -1,4 +1,4 @@
-/** @typedef {import("../api/model.js").Span} Span */
+/** @typedef {import("../server/model.js").Span} Span */
 
 /**
  * For each span the place behind its last descendant: spans are depth first, so that a subtree is a stretch.

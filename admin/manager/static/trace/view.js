@@ -1,4 +1,4 @@
-import { get, request } from "../api/client.js";
+import { get, request } from "../server/client.js";
 import { copy, download, notify, tabbed } from "../shell/dialog.js";
 import { fill, h } from "../shell/dom.js";
 import { duration, moment, plural, statusClass } from "../shell/format.js";
@@ -11,7 +11,7 @@ import { spanPanel } from "./panel.js";
 import { strip } from "./strip.js";
 import { waterfall } from "./waterfall.js";
 
-/** @typedef {import("../api/model.js").Trace} Trace */
+/** @typedef {import("../server/model.js").Trace} Trace */
 
 /** One trace. @type {import("../shell/router.js").View} */
 export async function open(root, place, signal) {
@@ -55,7 +55,7 @@ export async function open(root, place, signal) {
   const stream = new EventSource(`/api/traces/stream?filter=${encodeURIComponent(`id=${id}`)}&after=`);
   signal.addEventListener("abort", () => stream.close());
   stream.addEventListener("trace", async (event) => {
-    const summary = /** @type {import("../api/model.js").Summary} */ (JSON.parse(event.data));
+    const summary = /** @type {import("../server/model.js").Summary} */ (JSON.parse(event.data));
     if (summary.id !== trace.summary.id) return;
     if (summary.spans === trace.summary.spans && summary.logs === trace.summary.logs) return;
     try {

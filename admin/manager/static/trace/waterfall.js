@@ -6,8 +6,8 @@ import { tonesOf } from "./tones.js";
 import { subtreeEnds, ticks, unfolded } from "./tree.js";
 
 /**
- * @typedef {import("../api/model.js").Trace} Trace
- * @typedef {import("../api/model.js").Span} Span
+ * @typedef {import("../server/model.js").Trace} Trace
+ * @typedef {import("../server/model.js").Span} Span
  */
 
 /**

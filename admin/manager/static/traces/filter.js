@@ -1,4 +1,4 @@
-import { Refusal, get } from "../api/client.js";
+import { Refusal, get } from "../server/client.js";
 import { fill, freshId, h } from "../shell/dom.js";
 
 /** Fields that filters know besides attributes, with what they are. */
@@ -71,7 +71,7 @@ export function filterBar(initial, apply) {
   let at = -1;
   /** @type {{ insert: string, shown: string, hint: string }[]} */
   let offers = [];
-  /** @type {Promise<import("../api/model.js").Completions> | null} */
+  /** @type {Promise<import("../server/model.js").Completions> | null} */
   let completions = null;
 
   const input = h("input", {
@@ -98,7 +98,7 @@ export function filterBar(initial, apply) {
 
   function load() {
     const none = { names: [], values: {} };
-    return /** @type {Promise<import("../api/model.js").Completions>} */ (get("/api/traces/attributes")).catch(() => none);
+    return /** @type {Promise<import("../server/model.js").Completions>} */ (get("/api/traces/attributes")).catch(() => none);
   }
 
   /** @param {string} text */

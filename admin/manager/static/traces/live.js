@@ -1,9 +1,9 @@
-import { get } from "../api/client.js";
+import { get } from "../server/client.js";
 
 /**
- * @typedef {import("../api/model.js").Summary} Summary
- * @typedef {import("../api/model.js").State} State
- * @typedef {import("../api/model.js").List} List
+ * @typedef {import("../server/model.js").Summary} Summary
+ * @typedef {import("../server/model.js").State} State
+ * @typedef {import("../server/model.js").List} List
  */
 
 /** How many traces the page keeps; older ones leave it. */

@@ -2,7 +2,7 @@ import { address } from "../shell/router.js";
 import { h } from "../shell/dom.js";
 import { clock, duration, statusClass } from "../shell/format.js";
 
-/** @typedef {import("../api/model.js").Summary} Summary */
+/** @typedef {import("../server/model.js").Summary} Summary */
 
 /** The columns' names, in their order. */
 export const columns = ["Time", "Method", "Path", "Status", "Duration", "Service", "Errors"];

@@ -1,4 +1,4 @@
-import { request } from "../api/client.js";
+import { request } from "../server/client.js";
 import { chooseFile, confirmed, notify } from "../shell/dialog.js";
 import { fill, h } from "../shell/dom.js";
 import { bytes, count, plural } from "../shell/format.js";
@@ -10,7 +10,7 @@ import { filterBar } from "./filter.js";
 import { LiveTraces } from "./live.js";
 import { columns, fillRow, makeRow } from "./rows.js";
 
-/** @typedef {import("../api/model.js").Summary} Summary */
+/** @typedef {import("../server/model.js").Summary} Summary */
 
 /** The list of traces, live. @type {import("../shell/router.js").View} */
 export async function open(root, place, signal) {
@@ -152,7 +152,7 @@ export async function open(root, place, signal) {
     try {
       const type = /\.(pb|bin)$/.test(file.name) ? "application/x-protobuf" : "application/json";
       const response = await request("POST", "/api/import", { body: file, type });
-      const done = /** @type {import("../api/model.js").Imported} */ (await response.json());
+      const done = /** @type {import("../server/model.js").Imported} */ (await response.json());
       const refused = done.rejected ? `, ${done.rejected} rejected: ${done.reason}` : "";
       notify(`${plural(done.spans, "span")} of ${plural(done.traces.length, "trace")} and ${plural(done.logs, "log")} imported${refused}`,
         done.rejected ? "bad" : "");
