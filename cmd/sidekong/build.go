@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -49,21 +50,22 @@ type app struct {
 	reloading   sync.Mutex
 	unreachable atomic.Pointer[string] // why the database cannot be asked; nil: it can
 
-	started   time.Time
-	level     *logLevel
-	page      page
-	roots     *x509.CertPool
-	registry  *plugin.Registry
-	exporters *opentelemetry.Exporters
-	sinks     sinks
-	resolver  *dns.Resolver
-	tracer    *tracing.Tracer
-	gateway   *proxy.Gateway
-	store     *configs.Store
-	counts    connections
-	serving   atomic.Bool // the proxy's listeners are open
-	draining  atomic.Bool
-	fault     atomic.Pointer[string] // of the newest configuration
+	started        time.Time
+	level          *logLevel
+	page           page
+	roots          *x509.CertPool
+	registry       *plugin.Registry
+	exporters      *opentelemetry.Exporters
+	sinks          sinks
+	resolver       *dns.Resolver
+	tracer         *tracing.Tracer
+	gateway        *proxy.Gateway
+	store          *configs.Store
+	counts         connections
+	proxyAddresses atomic.Pointer[[]net.Addr]
+	serving        atomic.Bool // the proxy's listeners are open
+	draining       atomic.Bool
+	fault          atomic.Pointer[string] // of the newest configuration
 }
 
 // build makes the parts and loads the configuration. Nothing listens yet.

@@ -10,6 +10,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
+	"sidekong/admin/traces"
 	"sidekong/propagation"
 	"sidekong/tracing"
 	"sidekong/tracing/otlp"
@@ -30,32 +35,52 @@ const demoConfig = `
 _format_version: "3.0"
 services:
 - name: hello
-  url: %s
+  url: %[1]s
   routes:
   - {name: hello, paths: [/hello]}
   - {name: slow, paths: [/slow], strip_path: false}
   - {name: fails, paths: [/fails], strip_path: false}
+- name: orders
+  url: %[1]s
+  routes:
+  - {name: order, paths: ["~/orders/(?<id>\\d+)$"], methods: [GET, DELETE], strip_path: false}
+  - {name: orders, paths: [/orders], methods: [GET, POST], strip_path: false}
 plugins:
 - name: opentelemetry
   config:
-    traces_endpoint: %s/v1/traces
+    traces_endpoint: %[2]s/v1/traces
     resource_attributes: {service.name: sidekong}
     queue: {max_batch_size: 200, max_coalescing_delay: 0.1}
+- name: sidekong-capture
+  service: orders
 `
 
+// demoFlags are where the demo listens and what it shows.
+type demoFlags struct {
+	listen, page string
+	browser      bool
+	tree         otlp.TreeOptions
+}
+
 func demoCommand(sys system) *cobra.Command {
-	var address string
-	var attributes bool
+	var f demoFlags
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Start an example backend, the sidecar in front of it and a receiver that prints the traces",
+		Short: "Start an example backend, the sidecar in front of it, a page and a receiver that print the traces",
 		Args:  cobra.NoArgs,
 	}
-	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:8000", "address of the sidecar")
-	cmd.Flags().BoolVar(&attributes, "attributes", false, "print every attribute")
+	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8000", "address of the sidecar")
+	cmd.Flags().StringVar(&f.page, "page", "127.0.0.1:8002", "address of the page")
+	cmd.Flags().BoolVar(&f.browser, "browser", isTerminal(sys.stdout), "open the page in a browser")
+	cmd.Flags().BoolVar(&f.tree.Attributes, "attributes", false, "print every attribute")
 	return command(cmd, func(ctx context.Context, _ []string) error {
-		colour := isTerminal(sys.stdout) && os.Getenv("NO_COLOR") == ""
-		return demo(ctx, sys, address, otlp.TreeOptions{Colour: colour, Attributes: attributes})
+		f.tree.Colour = isTerminal(sys.stdout) && os.Getenv("NO_COLOR") == ""
+		prefix, err := os.MkdirTemp("", "sidekong-demo")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(prefix)
+		return demo(ctx, sys, prefix, f)
 	})
 }
 
@@ -69,12 +94,12 @@ func isTerminal(w io.Writer) bool {
 }
 
 // demo runs until ctx ends: receiver, backend and sidecar, the ends of one trace each.
-func demo(ctx context.Context, sys system, address string, options otlp.TreeOptions) error {
+func demo(ctx context.Context, sys system, prefix string, f demoFlags) error {
 	level := newLogLevel("warn")
 	logger := newLogger(sys.stderr, "text", level)
 	group, ctx := errgroup.WithContext(ctx)
 
-	receiver := newReceiver(sys.stdout, options)
+	receiver := newReceiver(sys.stdout, f.tree)
 	receiverURL, err := serveLocal(ctx, group, receiver)
 	if err != nil {
 		return err
@@ -91,7 +116,10 @@ func demo(ctx context.Context, sys system, address string, options otlp.TreeOpti
 		return err
 	}
 
-	o := demoOptions(address, fmt.Sprintf(demoConfig, backendURL, receiverURL))
+	o := options{settings: map[string]string{ // the environment has no say in them
+		"proxy_listen": f.listen, "status_listen": "off", "admin_listen": "off", "admin_gui_listen": f.page, "prefix": prefix,
+		"declarative_config_string": fmt.Sprintf(demoConfig, backendURL, receiverURL), "log_level": "warn",
+	}}
 	settings, otel, _, err := o.parse(system{stdout: sys.stdout, stderr: sys.stderr})
 	if err != nil {
 		return err
@@ -100,9 +128,12 @@ func demo(ctx context.Context, sys system, address string, options otlp.TreeOpti
 	if err != nil {
 		return err
 	}
+	receiver.shown = app.page.store
 	group.Go(func() error {
-		return app.run(ctx, func(listeners []net.Addr) {
-			group.Go(func() error { return tour(ctx, sys.stdout, "http://"+listeners[0].String(), receiver) })
+		return app.run(ctx, func(at addresses) {
+			group.Go(func() error {
+				return tour(ctx, sys.stdout, "http://"+at.proxy[0].String(), "http://"+at.page[0].String(), receiver, f.browser)
+			})
 		})
 	})
 	group.Go(func() error {
@@ -117,38 +148,85 @@ func demo(ctx context.Context, sys system, address string, options otlp.TreeOpti
 	return nil
 }
 
-// demoOptions are the settings of the demo's sidecar. The environment has no say in them.
-func demoOptions(address, config string) options {
-	return options{settings: map[string]string{
-		"proxy_listen": address, "status_listen": "off", "admin_listen": "off", "admin_gui_listen": "off",
-		"declarative_config_string": config, "log_level": "warn",
-	}}
-}
-
 // tour sends the first requests and says how to send more.
-func tour(ctx context.Context, out io.Writer, url string, traces *receiver) error {
-	fmt.Fprintf(out, "Sidekong listens on %s. Three requests as a start:\n\n", url)
+func tour(ctx context.Context, out io.Writer, url, page string, traces *receiver, browser bool) error {
+	if err := seed(ctx, url); err != nil {
+		return err
+	}
+	if err := traces.begin(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "Sidekong listens on %s. Its page with all traces: %s\nThree requests as a start:\n\n", url, page)
 	for i, path := range []string{"/hello/world", "/slow", "/fails"} {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+path, nil)
-		if err != nil {
+		if err := visit(ctx, http.MethodGet, url+path, ""); err != nil {
 			return err
 		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		res.Body.Close()
 		if err := traces.wait(ctx, i+1); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(out, "Send more, each is shown as it arrives:\n\n"+
+	fmt.Fprintf(out, "Send more, each is shown as it arrives, here and on %[2]s:\n\n"+
 		"  curl %[1]s/hello/you\n"+
 		"  curl -H 'traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01' %[1]s/hello\n"+
 		"  curl -H 'b3: 4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1' %[1]s/hello\n"+
+		"  curl -H 'Content-Type: application/json' -d '{\"item\": \"tea\", \"password\": \"secret\"}' %[1]s/orders\n"+
 		"  curl %[1]s/nowhere\n\n"+
-		"Ctrl-C ends the demo. Your own backend: sidekong run --upstream http://localhost:3000\n\n", url)
+		"Ctrl-C ends the demo. Your own backend: sidekong run --upstream http://localhost:3000\n\n", url, page)
+	if browser {
+		openBrowser(ctx, page)
+	}
 	return nil
+}
+
+// seed sends what a small shop sees, so that the page has something to show.
+func seed(ctx context.Context, url string) error {
+	for i := range 12 {
+		order := fmt.Sprintf(`{"item": "tea", "quantity": %d, "customer": {"email": "ann@example.com", "password": "secret"}}`, i+1)
+		for _, request := range []struct{ method, path, body string }{
+			{http.MethodPost, "/orders", order},
+			{http.MethodGet, fmt.Sprintf("/orders?page=%d&token=secret", i), ""},
+			{http.MethodGet, fmt.Sprintf("/orders/%d", 1000+i), ""},
+			{http.MethodGet, "/hello/" + []string{"ann", "bob", "eve"}[i%3], ""},
+		} {
+			if err := visit(ctx, request.method, url+request.path, request.body); err != nil {
+				return err
+			}
+		}
+	}
+	return errors.Join(visit(ctx, http.MethodDelete, url+"/orders/1003", ""), visit(ctx, http.MethodGet, url+"/nowhere", ""))
+}
+
+// visit sends a request and drops the answer.
+func visit(ctx context.Context, method, url, body string) error {
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	_, err = io.Copy(io.Discard, res.Body)
+	return err
+}
+
+// openBrowser shows a page where there is a way to; where there is none its address has been printed.
+func openBrowser(ctx context.Context, url string) {
+	name, args := "xdg-open", []string{url}
+	switch runtime.GOOS {
+	case "darwin":
+		name = "open"
+	case "windows":
+		name, args = "rundll32", []string{"url.dll,FileProtocolHandler", url}
+	}
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), name, args...)
+	if cmd.Start() == nil {
+		_ = cmd.Process.Release()
+	}
 }
 
 // serveLocal serves on a free port of this machine until ctx ends.
@@ -167,6 +245,8 @@ func serveLocal(ctx context.Context, group *errgroup.Group, handler http.Handler
 	return "http://" + listener.Addr().String(), nil
 }
 
+const demoBackendName = "backend"
+
 // demoBackend answers, and reports a span of its own below the caller's, as an instrumented service does.
 type demoBackend struct {
 	propagator *propagation.Propagator
@@ -179,7 +259,7 @@ func newDemoBackend(endpoint string, logger *slog.Logger) (*demoBackend, error) 
 	if err != nil {
 		return nil, err
 	}
-	client, err := otlp.NewClient(otlp.Config{Endpoint: endpoint, Resource: otlp.Resource{"service.name": "backend"}})
+	client, err := otlp.NewClient(otlp.Config{Endpoint: endpoint, Resource: otlp.Resource{"service.name": demoBackendName}})
 	if err != nil {
 		return nil, err
 	}
@@ -206,9 +286,15 @@ func (b *demoBackend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		status = http.StatusInternalServerError
 		span.SetStatus(tracing.StatusError, "")
 	}
+	answer := any(map[string]any{"path": r.URL.Path, "headers": r.Header})
+	if order, ok := strings.CutPrefix(r.URL.Path, "/orders"); ok {
+		status, answer = orders(r.Method, strings.TrimPrefix(order, "/"))
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"path": r.URL.RequestURI(), "headers": r.Header})
+	if answer != nil {
+		_ = json.NewEncoder(w).Encode(answer) // the client may have gone
+	}
 
 	span.SetString("http.method", r.Method)
 	span.SetString("http.target", r.URL.Path)
@@ -216,6 +302,22 @@ func (b *demoBackend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	span.End()
 	if trace.Recording() {
 		b.queue.Append(otlp.Frames{Trace: trace})
+	}
+}
+
+// orders is a shop without a memory.
+func orders(method, id string) (status int, answer any) {
+	order := map[string]any{"id": 1000, "item": "tea", "quantity": 2, "paid": true, "placed": "2026-01-02T15:04:05Z"}
+	switch {
+	case method == http.MethodDelete:
+		return http.StatusNoContent, nil
+	case method == http.MethodPost:
+		return http.StatusCreated, order
+	case id == "":
+		return http.StatusOK, []any{order, order}
+	default:
+		order["id"], _ = strconv.Atoi(id) // the route takes digits alone
+		return http.StatusOK, order
 	}
 }
 
@@ -232,8 +334,11 @@ type receiver struct {
 	options otlp.TreeOptions
 	mu      sync.Mutex
 	waiting map[string]*pending // by trace id
+	begun   bool                // before, traces are dropped
 	printed int
 	changed chan struct{} // closed and replaced when a trace was printed
+
+	shown *traces.Store // the page's, which gets what the backend reports
 }
 
 type pending struct {
@@ -273,6 +378,9 @@ func (c *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, rs := range request.GetResourceSpans() {
+		if c.shown != nil && serviceOf(rs) == demoBackendName {
+			c.shown.TakeSpans([]*tracepb.ResourceSpans{rs})
+		}
 		for _, ss := range rs.GetScopeSpans() {
 			for _, span := range ss.GetSpans() {
 				id := string(span.GetTraceId())
@@ -315,6 +423,9 @@ func (c *receiver) printQuiet() error {
 			continue
 		}
 		delete(c.waiting, id)
+		if !c.begun {
+			continue
+		}
 		fmt.Fprintf(c.out, "trace %x\n", id)
 		if err := otlp.WriteTree(c.out, p.spans, c.options); err != nil {
 			return err
@@ -325,6 +436,38 @@ func (c *receiver) printQuiet() error {
 		c.changed = make(chan struct{})
 	}
 	return nil
+}
+
+// serviceOf is the service that reports spans.
+func serviceOf(rs *tracepb.ResourceSpans) string {
+	for _, attribute := range rs.GetResource().GetAttributes() {
+		if attribute.GetKey() == "service.name" {
+			return attribute.GetValue().GetStringValue()
+		}
+	}
+	return ""
+}
+
+// begin waits until what came so far has been dropped, and prints what comes from then on.
+func (c *receiver) begin(ctx context.Context) error {
+	tick := time.NewTicker(quiet)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		c.mu.Lock()
+		if len(c.waiting) == 0 {
+			c.begun = true
+		}
+		begun := c.begun
+		c.mu.Unlock()
+		if begun {
+			return nil
+		}
+	}
 }
 
 // wait waits until n traces have been printed.

@@ -409,7 +409,7 @@ func TestDemo(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan int, 1)
 	go func() {
-		done <- run(ctx, system{args: []string{"demo", "--listen", "127.0.0.1:0"}, stdout: &stdout, stderr: &stderr})
+		done <- run(ctx, system{args: []string{"demo", "--listen", "127.0.0.1:0", "--page", "127.0.0.1:0"}, stdout: &stdout, stderr: &stderr})
 	}()
 	for range 1000 {
 		if strings.Contains(stdout.String(), "Ctrl-C ends") {

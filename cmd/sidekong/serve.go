@@ -20,14 +20,17 @@ import (
 	"sidekong/configs/settings"
 )
 
-// run listens and serves until ctx ends, then drains. listening, if not nil, is told the addresses of the proxy.
-func (a *app) run(ctx context.Context, listening func(proxy []net.Addr)) error {
+// addresses are those that listeners got.
+type addresses struct{ proxy, page []net.Addr }
+
+// run listens and serves until ctx ends, then drains. listening, if not nil, is told the addresses.
+func (a *app) run(ctx context.Context, listening func(addresses)) error {
 	s := a.settings
 	group, groupCtx := errgroup.WithContext(ctx)
 	l := &listeners{ctx: ctx, group: group, limits: clientLimits(s.Clients), settings: s, logger: a.logger}
 	defer l.shut()
-	var proxied []net.Addr
-	if err := a.listenControl(l, func() []net.Addr { return proxied }); err != nil {
+	var at addresses
+	if err := a.listenControl(l, &at); err != nil {
 		return err
 	}
 	// The listeners of the proxy are the last to open: who can reach it, can use it.
@@ -44,13 +47,14 @@ func (a *app) run(ctx context.Context, listening func(proxy []net.Addr)) error {
 		if err != nil {
 			return fmt.Errorf("proxy_listen: %w", err)
 		}
-		proxied = append(proxied, opened)
+		at.proxy = append(at.proxy, opened)
 	}
 	proxies := l.servers[control:]
+	a.proxyAddresses.Store(&at.proxy)
 	a.serving.Store(true)
-	notice(a.logger, "serving", "proxy", proxied, "routes", len(a.store.Snapshot().ActiveRoutes), "version", buildVersion())
+	notice(a.logger, "serving", "proxy", at.proxy, "routes", len(a.store.Snapshot().ActiveRoutes), "version", buildVersion())
 	if listening != nil {
-		listening(proxied)
+		listening(at)
 	}
 	group.Go(func() error {
 		a.reloadOnHangup(groupCtx)
@@ -89,8 +93,16 @@ func (a *app) run(ctx context.Context, listening func(proxy []net.Addr)) error {
 	return nil
 }
 
+// proxied are the addresses of the proxy, none before it listens.
+func (a *app) proxied() []net.Addr {
+	if at := a.proxyAddresses.Load(); at != nil {
+		return *at
+	}
+	return nil
+}
+
 // listenControl opens what is there to look at and to steer the program: status, Admin API, page.
-func (a *app) listenControl(l *listeners, proxied func() []net.Addr) error {
+func (a *app) listenControl(l *listeners, at *addresses) error {
 	s := a.settings
 	status, err := serverTLSFor(s.StatusListen, s.StatusSSL, s, a.logger)
 	if err != nil {
@@ -128,11 +140,18 @@ func (a *app) listenControl(l *listeners, proxied func() []net.Addr) error {
 	if err != nil {
 		return err
 	}
-	handler, err := a.manager(isPublic(s.AdminGUIListen), proxied)
+	handler, err := a.manager(isPublic(s.AdminGUIListen), a.proxied)
 	if err != nil {
 		return configError{fmt.Errorf("admin_gui_listen: %w", err)}
 	}
-	return l.serve("admin_gui_listen", s.AdminGUIListen, handler, config)
+	before := len(l.listeners)
+	if err := l.serve("admin_gui_listen", s.AdminGUIListen, handler, config); err != nil {
+		return err
+	}
+	for _, listener := range l.listeners[before:] {
+		at.page = append(at.page, listener.Addr())
+	}
+	return nil
 }
 
 // listeners are the open listeners, each with the server behind it.

@@ -292,5 +292,3 @@ func checkPod(t *testing.T, pod corev1.PodSpec) {
 		}
 	}
 }
-
-
