@@ -26,27 +26,27 @@ var (
 	descConnections = prometheus.NewDesc("kong_nginx_connections_total",
 		"Connections of the proxy's listeners by state.", []string{"state"}, nil)
 	descCreated = prometheus.NewDesc("sidekong_spans_created_total",
-		"Spans handed to an exporter. Equals delivered + rejected + dropped + queued.", []string{"exporter", "endpoint"}, nil)
+		"Spans handed to an exporter. Equals delivered + rejected + dropped + queued.", []string{"exporter", "signal", "endpoint"}, nil)
 	descExported = prometheus.NewDesc("sidekong_spans_exported_total",
-		"Spans that the receiver accepted.", []string{"exporter", "endpoint"}, nil)
+		"Spans that the receiver accepted.", []string{"exporter", "signal", "endpoint"}, nil)
 	descRejected = prometheus.NewDesc("sidekong_spans_rejected_total",
-		"Spans that the receiver refused.", []string{"exporter", "endpoint"}, nil)
+		"Spans that the receiver refused.", []string{"exporter", "signal", "endpoint"}, nil)
 	descDropped = prometheus.NewDesc("sidekong_spans_dropped_total",
-		"Spans that were given up, by reason.", []string{"exporter", "endpoint", "reason"}, nil)
+		"Spans that were given up, by reason.", []string{"exporter", "signal", "endpoint", "reason"}, nil)
 	descQueued = prometheus.NewDesc("sidekong_exporter_queue_spans",
-		"Spans that wait for the receiver.", []string{"exporter", "endpoint"}, nil)
+		"Spans that wait for the receiver.", []string{"exporter", "signal", "endpoint"}, nil)
 	descStored = prometheus.NewDesc("sidekong_exporter_queue_stored_spans",
-		"Of the spans that wait, those on disk.", []string{"exporter", "endpoint"}, nil)
+		"Of the spans that wait, those on disk.", []string{"exporter", "signal", "endpoint"}, nil)
 	descRecovered = prometheus.NewDesc("sidekong_spans_recovered_total",
-		"Of the spans created, those that another process or queue had left on disk.", []string{"exporter", "endpoint"}, nil)
+		"Of the spans created, those that another process or queue had left on disk.", []string{"exporter", "signal", "endpoint"}, nil)
 	descQueuedBytes = prometheus.NewDesc("sidekong_exporter_queue_bytes",
-		"Size of the spans that wait for the receiver.", []string{"exporter", "endpoint"}, nil)
+		"Size of the spans that wait for the receiver.", []string{"exporter", "signal", "endpoint"}, nil)
 	descPosts = prometheus.NewDesc("sidekong_exporter_posts_total",
-		"Posts to the receiver, tries included.", []string{"exporter", "endpoint"}, nil)
+		"Posts to the receiver, tries included.", []string{"exporter", "signal", "endpoint"}, nil)
 	descRetries = prometheus.NewDesc("sidekong_exporter_retries_total",
-		"Posts that repeated an earlier one.", []string{"exporter", "endpoint"}, nil)
+		"Posts that repeated an earlier one.", []string{"exporter", "signal", "endpoint"}, nil)
 	descFailing = prometheus.NewDesc("sidekong_exporter_last_post_failed",
-		"1 if the newest post failed; error says why.", []string{"exporter", "endpoint", "error"}, nil)
+		"1 if the newest post failed; error says why.", []string{"exporter", "signal", "endpoint", "error"}, nil)
 	descShed = prometheus.NewDesc("sidekong_requests_untraced_total",
 		"Requests that went untraced for want of memory.", nil, nil)
 	descTarget = prometheus.NewDesc("kong_upstream_target_health",
@@ -82,23 +82,23 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	gauge(descConnections, float64(traffic.Connections.Active), "active")
 	gauge(descConnections, float64(traffic.Connections.Idle), "waiting")
 	for _, e := range c.status.Exporters() {
-		counter(descCreated, e.Created, e.ID, e.Endpoint)
-		counter(descExported, e.Delivered, e.ID, e.Endpoint)
-		counter(descRejected, e.Rejected, e.ID, e.Endpoint)
+		counter(descCreated, e.Created, e.ID, e.Signal, e.Endpoint)
+		counter(descExported, e.Delivered, e.ID, e.Signal, e.Endpoint)
+		counter(descRejected, e.Rejected, e.ID, e.Signal, e.Endpoint)
 		for reason, n := range e.Dropped {
-			counter(descDropped, n, e.ID, e.Endpoint, reason)
+			counter(descDropped, n, e.ID, e.Signal, e.Endpoint, reason)
 		}
-		gauge(descQueued, float64(e.Queued), e.ID, e.Endpoint)
-		gauge(descQueuedBytes, float64(e.QueuedBytes), e.ID, e.Endpoint)
-		gauge(descStored, float64(e.Stored), e.ID, e.Endpoint)
-		counter(descRecovered, e.Recovered, e.ID, e.Endpoint)
-		counter(descPosts, e.Posts, e.ID, e.Endpoint)
-		counter(descRetries, e.Retries, e.ID, e.Endpoint)
+		gauge(descQueued, float64(e.Queued), e.ID, e.Signal, e.Endpoint)
+		gauge(descQueuedBytes, float64(e.QueuedBytes), e.ID, e.Signal, e.Endpoint)
+		gauge(descStored, float64(e.Stored), e.ID, e.Signal, e.Endpoint)
+		counter(descRecovered, e.Recovered, e.ID, e.Signal, e.Endpoint)
+		counter(descPosts, e.Posts, e.ID, e.Signal, e.Endpoint)
+		counter(descRetries, e.Retries, e.ID, e.Signal, e.Endpoint)
 		failing := 0.0
 		if e.Failing {
 			failing = 1
 		}
-		gauge(descFailing, failing, e.ID, e.Endpoint, e.LastError)
+		gauge(descFailing, failing, e.ID, e.Signal, e.Endpoint, e.LastError)
 	}
 	for _, u := range c.status.upstreams() {
 		for _, t := range u.Targets {

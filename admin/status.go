@@ -91,10 +91,11 @@ type Histogram struct {
 	Sum     float64
 }
 
-// Exporter is one queue of spans and what became of them:
+// Exporter is one queue of spans, or of records of another signal, and what became of them:
 // Created = Delivered + Rejected + the sum of Dropped + Queued.
 type Exporter struct {
 	ID          string            `json:"id"` // tells exporters with equal endpoints apart
+	Signal      string            `json:"signal"` // traces, logs, access_logs or metrics
 	Endpoint    string            `json:"endpoint"`
 	Created     uint64            `json:"created"`
 	Delivered   uint64            `json:"delivered"`

@@ -292,6 +292,8 @@ func TestAnswer(t *testing.T) {
 		{"too long", "GET", func(c *plugin.Context) {
 			c.Exit(plugin.Answer{Status: 200, Header: http.Header{"Content-Length": {"1"}}, Body: []byte("xyz")})
 		}, "200 1 []  early x"},
+		{"no status", "GET", func(c *plugin.Context) { c.Exit(plugin.Answer{}) }, ""},
+		{"informational status", "GET", func(c *plugin.Context) { c.Exit(plugin.Answer{Status: 103}) }, ""},
 		{"abort", "GET", func(c *plugin.Context) { c.Exit(plugin.Answer{Abort: true}) }, ""},
 		{"proxied", "GET", func(*plugin.Context) {}, "200 8 []  early upstream"},
 		{"HEAD", "HEAD", func(c *plugin.Context) { c.Exit(plugin.Answer{Status: 200, Body: []byte("four")}) }, "200 4 []  early "},
@@ -320,7 +322,11 @@ func TestAnswer(t *testing.T) {
 				if len(raw) != 0 {
 					t.Errorf("got %q, want a closed connection", raw)
 				}
-				if root := e.spans().named(t, "kong"); root.Attribute("http.status_code") != int64(444) {
+				status := int64(500)
+				if c.name == "abort" {
+					status = 444
+				}
+				if root := e.spans().named(t, "kong"); root.Attribute("http.status_code") != status {
 					t.Errorf("root %v", root.Attributes)
 				}
 				return

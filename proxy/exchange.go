@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -307,7 +308,7 @@ func (x *exchange) answer(a *plugin.Answer) {
 	}
 	x.answered = time.Now()
 	x.ctx.Response = plugin.Response{Status: a.Status, Header: h, Source: a.Source}
-	if err := x.plugins.FilterHeader(&x.ctx); err != nil {
+	if err := x.filterHeader(); err != nil {
 		x.abort(err)
 	}
 	x.addOwnHeaders(h, false)
@@ -332,6 +333,19 @@ func (x *exchange) answer(a *plugin.Answer) {
 	if a.Chunked {
 		_ = http.NewResponseController(x.w).Flush()
 	}
+}
+
+// filterHeader runs the header filter phase. A status that no answer can have is the fault of whoever set it.
+func (x *exchange) filterHeader() error {
+	given := x.ctx.Response.Status
+	if err := x.plugins.FilterHeader(&x.ctx); err != nil {
+		return err
+	}
+	upgraded := given == http.StatusSwitchingProtocols && x.ctx.Response.Source == plugin.FromService
+	if status := x.ctx.Response.Status; (status < 200 || status > 999) && !(upgraded && status == given) {
+		return fmt.Errorf("status %d is none of an answer", status)
+	}
+	return nil
 }
 
 // abort closes the connection without an answer, as Kong does when a plugin fails after the answer has begun.

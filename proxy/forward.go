@@ -396,7 +396,7 @@ func (x *exchange) modifyResponse(res *http.Response) error {
 	if x.ctx.Early != nil {
 		mergeEarly(res.Header, x.ctx.Early)
 	}
-	if err := x.plugins.FilterHeader(&x.ctx); err != nil {
+	if err := x.filterHeader(); err != nil {
 		res.Body.Close()
 		x.abort(err)
 	}

@@ -44,7 +44,10 @@ var (
 	errMethod      = refuse(http.StatusMethodNotAllowed, "Method not allowed")
 	errJSON        = refuse(http.StatusBadRequest, "Cannot parse JSON body")
 	errArguments   = refuse(http.StatusBadRequest, "Too many arguments")
-	errUnavailable = refuse(http.StatusServiceUnavailable, "The database cannot be reached; try again later")
+	errUnavailable = &refusal{
+		status: http.StatusServiceUnavailable, text: "The database cannot be reached; try again later",
+		header: http.Header{"Retry-After": {"1"}},
+	}
 )
 
 // errMediaType has nginx's page for its text.

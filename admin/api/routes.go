@@ -70,10 +70,11 @@ func (t *table) add(pattern, method string, o operation) {
 	t.byLength[len(r.segments)] = append(t.byLength[len(r.segments)], r)
 }
 
-// match finds the route of an escaped path, nil if there is none. One slash at the end makes no difference.
+// match finds the route of an escaped path, nil if there is none. One slash at the end makes no difference,
+// nor does one at the root.
 func (t *table) match(path string) (*route, map[string]string) {
 	rest, rooted := strings.CutPrefix(path, "/")
-	if !rooted {
+	if !rooted && path != "" {
 		return nil, nil
 	}
 	segments := strings.Split(strings.TrimSuffix(rest, "/"), "/")

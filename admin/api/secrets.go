@@ -17,7 +17,12 @@ func (c *call) mask(kind string, object entity.Object) entity.Object {
 	if c.shows || object == nil {
 		return object
 	}
-	schema, known := c.Schemas.Of(kind)
+	return HideSecrets(c.Schemas, kind, object)
+}
+
+// HideSecrets is an entity with Mask in place of what its schema says is secret. object is not changed.
+func HideSecrets(schemas *entity.Schemas, kind string, object entity.Object) entity.Object {
+	schema, known := schemas.Of(kind)
 	if !known {
 		return object
 	}

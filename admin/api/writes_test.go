@@ -247,6 +247,7 @@ func TestPrefix(t *testing.T) {
 	c.want(201, "POST", "/admin/consumers", `{"username":"a/b"}`)
 	c.want(200, "GET", "/admin/consumers/a%2Fb", "")
 	c.want(200, "GET", "/admin/", "")
+	c.want(200, "GET", "/admin", "")
 	c.want(404, "GET", "/admin/admin/consumers", "")
 }
 

@@ -5,18 +5,6 @@ import (
 	"net/http"
 )
 
-// Inventory is the API as observed. Methods may be called by several goroutines at once.
-type Inventory interface {
-	// View is what is known, for JSON.
-	View() any
-	// OpenAPI is an OpenAPI 3.1 document as JSON.
-	OpenAPI() ([]byte, error)
-	// Compare reads an OpenAPI document, JSON or YAML, and gives the differences, for JSON.
-	Compare(document []byte) (any, error)
-	// Clear forgets everything.
-	Clear()
-}
-
 const maxDocument = 8 << 20 // bytes of an OpenAPI document to compare with
 
 func (m *manager) withoutInventory(w http.ResponseWriter) bool {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sidekong/admin"
+	"sidekong/admin/inventory"
 	"sidekong/admin/traces"
 )
 
@@ -23,8 +24,8 @@ type Options struct {
 	Exporters func() []admin.Exporter // nil: there are none
 	// Applied is the configuration of these ids as it is now; nil: it cannot be told.
 	Applied   func(route, service, consumer string) Applied
-	Inventory Inventory    // nil: nothing is learned
-	Admin     http.Handler // the Admin API, which sees paths without /admin; nil: there is none
+	Inventory *inventory.Inventory // nil: nothing is learned
+	Admin     http.Handler         // the Admin API, which sees paths without /admin; nil: there is none
 
 	// Login makes everything but the page's files want the session cookie or the token. It is for listeners elsewhere
 	// than on loopback. With an empty Token nobody gets in.
@@ -86,7 +87,7 @@ type manager struct {
 	streams chan struct{}
 }
 
-// noStore keeps answers out of caches: they hold what others must not see.
+// writeJSON answers. Answers are kept out of caches: they hold what others must not see.
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	text, err := json.Marshal(body)
 	if err != nil { // what we answer can be written
@@ -119,7 +120,7 @@ func (m *manager) node(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, node)
 }
 
-// tooLarge tells a body that is too large from one that cannot be read.
+// bodyFault tells a body that is too large from one that cannot be read.
 func bodyFault(w http.ResponseWriter, err error) {
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {

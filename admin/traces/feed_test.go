@@ -2,6 +2,9 @@ package traces
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -63,5 +66,30 @@ func TestFeedKeepsUp(t *testing.T) {
 	records, _, _ := s.since(from, 1<<20)
 	if len(records) == 0 || len(records) >= 100 {
 		t.Errorf("%d records wait", len(records))
+	}
+}
+
+// TestInventoryIsKept: what was learned is there after a restart.
+func TestInventoryIsKept(t *testing.T) {
+	k := openFile(t, filepath.Join(t.TempDir(), "db"), 0)
+	first, second := inventory.New(), inventory.New()
+	if err := RestoreInventory(t.Context(), k, first); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- KeepInventory(ctx, k, first, slog.New(slog.DiscardHandler)) }()
+	for i := range 100 {
+		first.Observe(inventory.Observation{Time: origin, Host: "a.test", Method: "GET", Path: fmt.Sprintf("/things/%d", i), Status: 200})
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if err := RestoreInventory(t.Context(), k, second); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(first.View(), second.View()); diff != "" {
+		t.Errorf("after a restart (-want +got):\n%s", diff)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -73,6 +74,8 @@ func build(ctx context.Context, sys system, s *settings.Settings, otel settings.
 	// The OpenTelemetry library quotes environment variables that it cannot read; they may hold secrets.
 	otelapi.SetLogger(logr.Discard())
 	a := &app{settings: s, logger: logger, level: level, exporters: opentelemetry.NewExporters(logger), started: time.Now()}
+	logger = slog.New(a.exporters.LogHandler(logger.Handler())) // from here on lines go to logs_endpoint too
+	a.logger = logger
 	if s.NodeID == "" {
 		s.NodeID = uuid.NewString()
 	}
@@ -84,7 +87,9 @@ func build(ctx context.Context, sys system, s *settings.Settings, otel settings.
 	a.roots = roots
 	a.sinks = newSinks(logger, roots)
 	a.registry = plugins(a.exporters, defaults, functionOptions(s, roots), a.sinks)
-	a.loader = configs.Loader{Schemas: entity.NewSchemas(a.registry.Configs()), LookupEnv: lookup(sys.environ)}
+	schemas := a.registry.Configs()
+	delete(schemas, accessLogName) // it is for a setting, not for configurations
+	a.loader = configs.Loader{Schemas: entity.NewSchemas(schemas), LookupEnv: lookup(sys.environ)}
 	a.implicit = opentelemetry.Implicit(otel.Endpoint, defaults)
 
 	if err := a.chooseSources(ctx, upstream); err != nil {
@@ -104,6 +109,11 @@ func build(ctx context.Context, sys system, s *settings.Settings, otel settings.
 	if a.resolver, err = dns.New(dnsConfig(s.DNS)); err != nil {
 		return nil, err
 	}
+	a.exporters.ResolveWith(func(ctx context.Context, host string, port int) (netip.AddrPort, error) {
+		to, err := a.resolver.Resolve(ctx, host, port)
+		return netip.AddrPortFrom(to.IP, uint16(to.Port)), err
+	})
+	a.exporters.MeasureHealth(a.targetHealth)
 	options := gatewayOptions(s, otel)
 	a.tracer = tracing.NewTracer(instrumentations, s.TracingSamplingRate)
 	options.Tracer = a.tracer
@@ -159,6 +169,7 @@ func exporterDefaults(s *settings.Settings, otel settings.OTel) opentelemetry.De
 		ResourceAttributes: maps.Clone(otel.ResourceAttributes),
 		Timeout:            otel.Timeout,
 		StorageFolder:      filepath.Join(s.Prefix, "queue"),
+		Storage:            s.QueueStorage,
 		Disabled:           otel.Disabled || !otel.Export,
 	}
 }

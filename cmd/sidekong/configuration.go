@@ -156,9 +156,18 @@ func (a *app) load(ctx context.Context) (*configs.Snapshot, []declarative.Warnin
 	return a.complete(snapshot), nil, nil
 }
 
-// complete adds an implicit global opentelemetry plugin where a configuration has none at all. Of a Kong's behind us it
-// leaves the global opentelemetry plugin alone: whatever else it configures runs there.
+// complete adds the plugins that settings imply.
 func (a *app) complete(snapshot *configs.Snapshot) *configs.Snapshot {
+	done := a.traced(snapshot)
+	if path := a.settings.ProxyAccessLog; path != "" {
+		done.ActivePlugins = append(slices.Clip(done.ActivePlugins), accessLogTo(path))
+	}
+	return done
+}
+
+// traced adds an implicit global opentelemetry plugin where a configuration has none at all. Of a Kong's behind us it
+// leaves the global opentelemetry plugin alone: whatever else it configures runs there.
+func (a *app) traced(snapshot *configs.Snapshot) *configs.Snapshot {
 	done := *snapshot
 	if a.naming {
 		done.Upstreams, done.Targets = nil, nil

@@ -45,6 +45,9 @@ func (a *app) adminAPI(public bool, session func(*http.Request) bool) (http.Hand
 		o.Replace = a.replaceWhole
 	}
 	for _, name := range a.registry.Names() {
+		if name == accessLogName {
+			continue
+		}
 		d, _ := a.registry.Lookup(name)
 		o.Plugins = append(o.Plugins, api.Plugin{Name: name, Version: kongVersion, Priority: d.Priority, Runs: d.New != nil})
 	}
@@ -168,7 +171,7 @@ func (a *app) appliedTo(route, service, consumer string) manager.Applied {
 		if err != nil || object == nil {
 			return nil
 		}
-		return object
+		return api.HideSecrets(a.loader.Schemas, kind, object)
 	}
 	applied := manager.Applied{
 		Route: get("routes", route), Service: get("services", service), Consumer: get("consumers", consumer), Plugins: []any{},

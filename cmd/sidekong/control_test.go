@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -264,5 +266,37 @@ func TestControlListeners(t *testing.T) {
 	}
 	if strings.Contains(public.stderr.String(), "t0ken") {
 		t.Error("the token is in the log")
+	}
+}
+
+// TestAccessLog: each request leaves a line of JSON, without secrets.
+func TestAccessLog(t *testing.T) {
+	backend := httptest.NewServer(http.NotFoundHandler())
+	defer backend.Close()
+	file := filepath.Join(t.TempDir(), "access.log")
+	p := start(t, []string{
+		"KONG_PREFIX=" + t.TempDir(), "KONG_ADMIN_LISTEN=off", "KONG_ADMIN_GUI_LISTEN=off", "KONG_PROXY_ACCESS_LOG=" + file,
+		"KONG_DECLARATIVE_CONFIG_STRING={_format_version: '3.0', services: [{name: a, url: '" + backend.URL + "', routes: [{name: r, paths: [/a]}]}]}",
+	})
+	p.get("/a?token=s3cret", "Authorization", "Bearer s3cret")
+	p.get("/nowhere")
+	p.stop()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []map[string]any
+	for line := range strings.Lines(string(text)) {
+		var record map[string]any
+		if err := json.Unmarshal([]byte(line), &record); err != nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		lines = append(lines, record)
+	}
+	if len(lines) != 2 || strings.Contains(string(text), "s3cret") {
+		t.Fatalf("got %s", text)
+	}
+	if service, _ := lines[0]["service"].(map[string]any); service["name"] != "a" {
+		t.Errorf("got %s", text)
 	}
 }

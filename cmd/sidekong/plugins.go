@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"sidekong/configs/entity"
 	"sidekong/configs/settings"
 	"sidekong/proxy/plugin"
 	"sidekong/proxy/plugin/basicauth"
@@ -35,6 +36,7 @@ func plugins(exporters *opentelemetry.Exporters, defaults opentelemetry.Defaults
 		requesttransformer.Define(),
 		responsetransformer.Define(),
 		filelog.Define(logs.files),
+		accessLog(logs.files),
 		httplog.Define(logs.senders),
 	)...)
 }
@@ -56,5 +58,23 @@ func functionOptions(s *settings.Settings, roots *x509.CertPool) function.Option
 			},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // as lua-resty-http
 		},
+	}
+}
+
+// accessLogName is the file-log plugin in the service of the setting proxy_access_log. It has a name of its own, so that
+// it runs beside a file-log that is configured.
+const accessLogName = "sidekong-access-log"
+
+func accessLog(files *filelog.Files) *plugin.Definition {
+	d := *filelog.Define(files)
+	d.Name = accessLogName
+	return &d
+}
+
+// accessLogTo is the plugin that writes every request to a file.
+func accessLogTo(path string) *entity.Plugin {
+	return &entity.Plugin{
+		Meta: entity.Meta{ID: entity.ID("plugins", accessLogName)}, Name: accessLogName, Enabled: true,
+		Protocols: []string{"grpc", "grpcs", "http", "https"}, Config: entity.Object{"path": path, "reopen": true},
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"sidekong/admin"
 	"sidekong/proxy"
 	"sidekong/proxy/balancer"
+	"sidekong/proxy/plugin/opentelemetry"
 	"sidekong/tracing/queue"
 )
 
@@ -118,7 +120,7 @@ func (a *app) exporterStatus() []admin.Exporter {
 	all := []admin.Exporter{}
 	for _, s := range a.exporters.Stats() {
 		e := admin.Exporter{
-			ID: s.ID, Endpoint: s.Endpoint, Created: s.Created, Delivered: s.Delivered, Rejected: s.Rejected,
+			ID: s.ID, Signal: s.Signal, Endpoint: s.Endpoint, Created: s.Created, Delivered: s.Delivered, Rejected: s.Rejected,
 			Dropped: map[string]uint64{}, Queued: s.Queued, QueuedBytes: s.QueuedBytes, Posts: s.Posts, Retries: s.Retries,
 			Stored: s.Stored, Recovered: s.Recovered, Failing: s.Failing, LastError: s.LastError,
 		}
@@ -198,4 +200,21 @@ func reachable(address string) string {
 		}
 	}
 	return net.JoinHostPort(host, port)
+}
+
+// targetHealth is the health of all targets, address by address.
+func (a *app) targetHealth() (all []opentelemetry.TargetHealth) {
+	for _, up := range a.gateway.Health() {
+		for _, t := range up.Targets {
+			h := opentelemetry.TargetHealth{Upstream: up.Upstream.Name, Target: t.Target.Target, State: strings.ToLower(t.Health)}
+			for _, address := range t.Addresses {
+				h.Address, h.State = net.JoinHostPort(address.IP, strconv.Itoa(address.Port)), strings.ToLower(address.Health)
+				all = append(all, h)
+			}
+			if len(t.Addresses) == 0 {
+				all = append(all, h)
+			}
+		}
+	}
+	return all
 }

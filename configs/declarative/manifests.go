@@ -33,7 +33,7 @@ type manifests struct {
 	services map[string]*backend  // by the names of their entities
 	attached []*attachment
 	names    map[string]bool // certificates that are made, and the names that they have
-	file     *file // of the entities that are made of manifests
+	file     *file           // of the entities that are made of manifests
 }
 
 // servedManifests are the kinds that become entities, with the group of their apiVersion.

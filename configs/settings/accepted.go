@@ -6,7 +6,7 @@ import "strings"
 // Kong: kong/templates/kong_defaults.lua
 var accepted = []struct{ reason, names string }{
 	{"logs go to standard error", `
-		proxy_access_log proxy_error_log proxy_stream_access_log proxy_stream_error_log admin_access_log admin_error_log
+		proxy_error_log proxy_stream_access_log proxy_stream_error_log admin_access_log admin_error_log
 		admin_gui_access_log admin_gui_error_log status_access_log status_error_log debug_access_log debug_error_log`},
 	{"every plugin that this program has is enabled", "plugins"},
 	{"there are no plugin servers", "pluginserver_names"},

@@ -196,6 +196,10 @@ var keys = []key{
 			choice("debug", "info", "notice", "warn", "error", "crit", "alert", "emerg")),
 	},
 	{
+		name: "proxy_access_log", def: "off", // Kong writes to logs/access.log
+		set: to(func(d *draft) *string { return &d.ProxyAccessLog }, text),
+	},
+	{
 		name: "log_format", def: "text", own: true,
 		set: to(func(d *draft) *string { return &d.LogFormat }, choice("text", "json")),
 	},
@@ -414,6 +418,10 @@ var keys = []key{
 	{
 		name: "sidekong_memory_limit", def: "0", own: true,
 		set: to(func(d *draft) *int64 { return &d.MemoryLimit }, parseSize),
+	},
+	{
+		name: "queue_storage", def: "memory", own: true,
+		set: to(func(d *draft) *string { return &d.QueueStorage }, choice("memory", "disk")),
 	},
 	{
 		name: "traces_store_size", def: "64m", own: true,

@@ -66,6 +66,7 @@ func TestDefaultsAreKongs(t *testing.T) {
 	different := map[string]string{
 		"prefix":                   "/usr/local/kong/",
 		"database":                 "postgres",
+		"proxy_access_log":         "logs/access.log",
 		"tracing_instrumentations": "off",
 		"tracing_sampling_rate":    "0.01",
 		"admin_listen":             "127.0.0.1:8001 reuseport backlog=16384, 127.0.0.1:8444 http2 ssl reuseport backlog=16384",

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -248,6 +249,12 @@ func (p *parser) assemble(d *draft) {
 	if len(d.DeclarativeConfig) > 0 && d.DeclarativeConfigString != "" {
 		p.warn(p.origin("declarative_config_string"), "declarative_config_string", "is ignored, since declarative_config is set")
 		d.DeclarativeConfigString = ""
+	}
+	switch {
+	case d.ProxyAccessLog == "off":
+		d.ProxyAccessLog = ""
+	case d.ProxyAccessLog != "" && !filepath.IsAbs(d.ProxyAccessLog):
+		d.ProxyAccessLog = filepath.Join(d.Prefix, d.ProxyAccessLog)
 	}
 	if d.Database == "" {
 		d.Database = "sqlite"

@@ -102,6 +102,7 @@ func TestDefaults(t *testing.T) {
 			Header: time.Minute, Body: time.Minute, Send: time.Minute, Idle: 75 * time.Second,
 			Buffers: HeaderBuffers{Number: 4, Size: 8 << 10},
 		},
+		QueueStorage:      "memory",
 		TracesStoreSize:   64 << 20,
 		UpstreamKeepalive: Keepalive{PoolSize: 512, MaxRequests: 10000, IdleTimeout: time.Minute},
 		ShutdownTimeout:   8 * time.Second,
@@ -194,6 +195,8 @@ tracing_sampling_rate = 0.25
 redacted_query_params = Key
 log_level = crit
 log_format = json
+proxy_access_log = /dev/stdout
+queue_storage = disk
 trusted_ips = 10.0.0.0/8
 real_ip_header = X-Forwarded-For
 real_ip_recursive = on
@@ -280,6 +283,8 @@ untrusted_lua_sandbox_environment = d
 		RedactedQueryParams:     []string{"key"},
 		LogLevel:                "crit",
 		LogFormat:               "json",
+		ProxyAccessLog:          "/dev/stdout",
+		QueueStorage:            "disk",
 		TrustedIPs:              []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 		RealIPHeader:            "X-Forwarded-For",
 		RealIPRecursive:         true,

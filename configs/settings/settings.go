@@ -36,6 +36,8 @@ type Settings struct {
 	LogLevel  string // debug, info, notice, warn, error, crit, alert, emerg
 	LogFormat string // text, json
 
+	ProxyAccessLog string // file that gets a JSON record of each request; "" = none
+
 	TrustedIPs       []netip.Prefix // peers whose forwarding headers and trace context count; masked, IPv4 never mapped
 	RealIPHeader     string         // header that names the client, or "proxy_protocol"
 	RealIPRecursive  bool           // search that header past trusted addresses
@@ -66,6 +68,7 @@ type Settings struct {
 	ShutdownTimeout        time.Duration // how long requests may take to end after SIGTERM
 
 	MemoryLimit     int64  // bytes that the program may take before it sheds telemetry; 0 = that of GOMEMLIMIT
+	QueueStorage    string // "memory", "disk": of the implicit plugin's queue
 	TracesStoreSize int64  // bytes of traces that are kept for the page; 0 = none
 	TracesStore     string // file that keeps them across restarts; "" = none
 

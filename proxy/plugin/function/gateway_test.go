@@ -199,6 +199,43 @@ func TestGatewayShared(t *testing.T) {
 	}
 }
 
+// A script names the consumer: what runs after it is chosen by that.
+func TestGatewayAuthenticates(t *testing.T) {
+	scoped := &plugin.Definition{Name: "scoped", Priority: 1, Config: &entity.Record{}, New: func(p *entity.Plugin, _ plugin.Env) (plugin.Instance, error) {
+		return filters(func(ctx *plugin.Context) error {
+			ctx.Response.Header.Set("X-For", map[bool]string{true: "somebody", false: "everybody"}[p.Consumer != nil])
+			return nil
+		}), nil
+	}}
+	url := gateway(t, function.Options{}, tracing.All, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") }, `
+- name: pre-function
+  config:
+    access:
+    - |
+      local ann = kong.client.load_consumer(kong.request.get_query_arg("who"), true)
+      if ann then kong.client.authenticate(ann) end
+    header_filter:
+    - |
+      local consumer = kong.client.get_consumer()
+      kong.response.set_header("X-Who", consumer and consumer.username or "nobody")
+- name: scoped
+- name: scoped
+  consumer: ann
+consumers:
+- username: ann
+`, scoped)
+	for who, want := range map[string]string{"ann": "somebody, ann", "bob": "everybody, nobody"} {
+		res, _ := fetch(t, "GET", url+"/?who="+who, "")
+		if got := res.Header.Get("X-For") + ", " + res.Header.Get("X-Who"); got != want {
+			t.Errorf("%s: got %d and %s, want %s", who, res.StatusCode, got, want)
+		}
+	}
+}
+
+type filters func(*plugin.Context) error
+
+func (f filters) FilterHeader(ctx *plugin.Context) error { return f(ctx) }
+
 type logs func(*plugin.Context)
 
 func (f logs) Log(ctx *plugin.Context) { f(ctx) }

@@ -3,9 +3,13 @@ package httplog
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -197,6 +201,37 @@ func TestShared(t *testing.T) {
 	post := e.posts(t, 1)[0]
 	if err := json.Unmarshal([]byte(post.Body), &records); err != nil || len(records) != 2 {
 		t.Errorf("%d records, %v", len(records), err)
+	}
+}
+
+// TestVerifies: a server whose certificate is not signed by who is trusted gets nothing.
+func TestVerifies(t *testing.T) {
+	got := make(chan string, 1)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got <- string(body)
+	}))
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	server.StartTLS()
+	defer server.Close()
+	trusted := x509.NewCertPool()
+	trusted.AddCert(server.Certificate())
+	for _, c := range []struct {
+		roots *x509.CertPool
+		want  bool
+	}{{x509.NewCertPool(), false}, {trusted, true}} {
+		client, err := newClient(&config{HTTPEndpoint: server.URL, Method: "POST", Timeout: 10_000, Keepalive: 1000}, c.roots)
+		if err != nil {
+			t.Fatal(err)
+		}
+		frames, _ := entry(`{"a":1}`).AppendFrames(nil)
+		if _, err := client.Send(t.Context(), frames, 1); (err == nil) != c.want {
+			t.Errorf("trusted %t: %v", c.want, err)
+		}
+		client.close()
+	}
+	if body := <-got; body != `[{"a":1}]` {
+		t.Errorf("got %s", body)
 	}
 }
 
