@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,9 +13,9 @@ import (
 )
 
 func TestProbe(t *testing.T) {
-	var seen *http.Request
+	var last atomic.Pointer[http.Request]
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		seen = r
+		last.Store(r)
 		switch r.URL.Path {
 		case "/v1/traces":
 		case "/accepted":
@@ -61,8 +62,9 @@ func TestProbe(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			seen = nil
+			last.Store(nil)
 			code, got := ask(t, tt.body)
+			seen := last.Load()
 			if code != http.StatusOK {
 				t.Errorf("status %d", code)
 			}

@@ -103,7 +103,7 @@ func (k *SQLite) Load(ctx context.Context, take func(Record)) error {
 	if err != nil {
 		return fmt.Errorf("load traces: %w", err)
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // rows.Err tells what went wrong
 	for rows.Next() {
 		var id, body []byte
 		var kind uint8
@@ -128,7 +128,7 @@ func (k *SQLite) Put(ctx context.Context, records []Record) error {
 		if err != nil {
 			return err
 		}
-		defer insert.Close()
+		defer insert.Close() //nolint:errcheck // the transaction tells what went wrong
 		for _, r := range records {
 			if _, err := insert.ExecContext(ctx, r.TraceID[:], r.Kind, r.Body); err != nil {
 				return err

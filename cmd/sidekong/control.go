@@ -15,9 +15,7 @@ import (
 	"sidekong/admin"
 	"sidekong/admin/api"
 	"sidekong/admin/manager"
-	"sidekong/configs/entity"
 	"sidekong/configs/settings"
-	"sidekong/proxy/router"
 )
 
 // kongVersion is the Kong whose Admin API ours is: tools look at it before they speak.
@@ -28,7 +26,7 @@ const kongVersion = "3.9.1"
 func (a *app) adminAPI(public bool, session func(*http.Request) bool) (http.Handler, error) {
 	o := api.Options{
 		DB: a.db, ReadOnly: !a.stored, Schemas: a.loader.Schemas,
-		Check:       checkCompiles,
+		Check:       a.compilable,
 		Status:      admin.StatusHandler(a.status()),
 		Node:        a.node,
 		LogLevel:    a.level.name,
@@ -52,19 +50,6 @@ func (a *app) adminAPI(public bool, session func(*http.Request) bool) (http.Hand
 		o.Plugins = append(o.Plugins, api.Plugin{Name: name, Version: kongVersion, Priority: d.Priority, Runs: d.New != nil})
 	}
 	return api.Handler(o)
-}
-
-// checkCompiles refuses a route that the router could not take.
-func checkCompiles(_ context.Context, kind string, object entity.Object) error {
-	if kind != "routes" {
-		return nil
-	}
-	var route entity.Route
-	if err := entity.Decode(object, &route); err != nil {
-		return err
-	}
-	_, err := router.Compile([]router.Entry{{Route: &route}})
-	return err
 }
 
 // node is what the Admin API's / tells of the program.

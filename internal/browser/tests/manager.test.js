@@ -111,10 +111,10 @@ test("a plugin for one service", async () => {
   const { page, context, complaints } = await openPage(stage.browser);
   await page.goto(`${stage.sidecar.page}/#/manager/plugins/new/correlation-id`);
   await page.getByText("Scoped", { exact: true }).click();
-  await page.getByLabel("Service").fill("nobody");
+  await page.getByRole("combobox", { name: "Service" }).fill("nobody");
   await page.getByRole("button", { name: "Save" }).click();
   await page.locator(".fault, .note.bad").filter({ hasText: /\S/ }).first().waitFor();
-  await page.getByLabel("Service").fill("shop");
+  await page.getByRole("combobox", { name: "Service" }).fill("shop");
   await page.getByLabel("Echo downstream").check();
   await page.getByRole("button", { name: "Save" }).click();
   const row = page.locator('[data-plugin="correlation-id"]');
@@ -129,15 +129,15 @@ test("services, routes, consumers and upstreams", async () => {
   await page.goto(`${stage.sidecar.page}/#/manager/services`);
   await page.getByRole("link", { name: "shop", exact: true }).waitFor();
   await page.getByRole("link", { name: "New service" }).click();
-  await page.getByLabel("Name").fill("second");
+  await page.getByLabel(/^Name/).fill("second");
   await page.getByLabel("Host").fill(new URL(stage.backend.url).hostname);
   await page.getByLabel("Port").fill(new URL(stage.backend.url).port);
   await page.getByRole("button", { name: "Save" }).click();
   await page.getByRole("link", { name: "second", exact: true }).waitFor();
 
   await page.goto(`${stage.sidecar.page}/#/manager/routes/new`);
-  await page.getByLabel("Name").fill("second");
-  await page.getByLabel("Service").fill("second");
+  await page.getByLabel(/^Name/).fill("second");
+  await page.getByRole("combobox", { name: "Service" }).fill("second");
   await page.locator('[data-path="paths"]').getByRole("button", { name: "+ Add" }).click();
   await page.locator('[data-path="paths"] input').fill("/second");
   await page.getByRole("button", { name: "Save" }).click();
@@ -150,7 +150,7 @@ test("services, routes, consumers and upstreams", async () => {
   await page.getByRole("link", { name: "ada", exact: true }).waitFor();
 
   await page.goto(`${stage.sidecar.page}/#/manager/upstreams/new`);
-  await page.getByLabel("Name").fill("pool");
+  await page.getByLabel(/^Name/).fill("pool");
   await page.getByRole("button", { name: "Save" }).click();
   await page.getByRole("link", { name: "pool", exact: true }).click();
   await page.getByLabel("Target", { exact: true }).fill(new URL(stage.backend.url).host);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { serve } from "../backend.js";
 import { openPage, startStage, until } from "../browser.js";
 
 /** @type {Awaited<ReturnType<typeof startStage>>} */
@@ -20,8 +21,8 @@ test("overview: rates, errors, durations, routes, services, who calls whom", asy
   await until(async () => await page.locator(".chart .line").first().getAttribute("d") !== null, "a chart");
 
   const map = page.getByRole("group", { name: "Service map" });
-  await map.getByText("backend").waitFor();
-  await map.getByText("shop").first().waitFor();
+  await map.getByRole("link", { name: /^backend/ }).waitFor();
+  await map.locator("text").filter({ hasText: /postgresql/ }).waitFor();
 
   // The charts' values by keyboard.
   await page.locator(".plot").first().focus();
@@ -39,14 +40,23 @@ test("overview: rates, errors, durations, routes, services, who calls whom", asy
 
 test("a banner tells that exporting fails, and goes when it works", async () => {
   const { page, context } = await openPage(stage.browser);
-  const plugin = await stage.sidecar.admin("POST", "/plugins", { name: "opentelemetry", config: { traces_endpoint: "http://127.0.0.1:9/v1/traces", queue: { max_coalescing_delay: 0.05 } } });
+  let status = 503;
+  const receiver = await serve((request, response) => {
+    request.resume();
+    request.on("end", () => { response.writeHead(status); response.end(); });
+  });
+  await stage.sidecar.admin("POST", "/plugins", { name: "opentelemetry", config: {
+    traces_endpoint: `${receiver.url}/v1/traces`, queue: { max_coalescing_delay: 0.05, max_retry_delay: 0.2 },
+  } });
   await stage.send("/orders/1");
   await page.goto(`${stage.sidecar.page}/#/traces`);
   await page.locator(".banner").waitFor();
   await page.locator(".banner").getByRole("link", { name: "Details" }).click();
   await page.getByRole("region", { name: "Exporters" }).getByText("failing").waitFor();
-  await page.getByRole("region", { name: "Exporters" }).getByText(/refused/).first().waitFor();
-  await stage.sidecar.admin("DELETE", `/plugins/${plugin.id}`);
+  await page.getByRole("region", { name: "Exporters" }).getByText(/503/).first().waitFor();
+  status = 200;
   await page.locator(".banner").waitFor({ state: "detached" });
+  await page.getByRole("region", { name: "Exporters" }).getByText("well").waitFor();
+  await receiver.stop();
   await context.close();
 });

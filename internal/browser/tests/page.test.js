@@ -36,9 +36,10 @@ const places = () => /** @type {[string, string][]} */ ([
 async function visit(page, hash) {
   await page.goto("about:blank");
   await page.goto(`${stage.sidecar.page}/${hash}`);
-  await page.waitForLoadState("networkidle").catch(() => {}); // streams never end
-  await page.locator("main .room > *").first().waitFor();
-  await page.waitForFunction(() => !document.querySelector("main")?.textContent?.includes("Loading …"));
+  await page.waitForFunction(() => {
+    const main = document.querySelector("main");
+    return main?.querySelector("h1") && !main.textContent?.includes("Loading …");
+  });
 }
 
 for (const colorScheme of /** @type {const} */ (["light", "dark"])) {

@@ -29,7 +29,7 @@ test("without a database everything is read-only, with the reason", async () => 
 
     await page.goto(`${sidecar.page}/#/manager/plugins/new/opentelemetry`);
     await page.getByText("Scoped", { exact: true }).click();
-    await page.getByLabel("Service").fill("shop");
+    await page.getByRole("combobox", { name: "Service" }).fill("shop");
     await page.getByLabel("Traces endpoint").fill("http://collector:4318/v1/traces");
     assert.equal(await page.getByRole("button", { name: "Save" }).isDisabled(), true);
     await page.getByRole("button", { name: "Copy as kong.yaml" }).click();

@@ -313,3 +313,37 @@ func TestExpired(t *testing.T) {
 		}
 	}
 }
+
+// lone is a directory with one consumer.
+type lone struct{}
+
+func (lone) Consumer(*plugin.Context, string, bool) (*entity.Consumer, error) {
+	return &consumer, nil
+}
+
+func (lone) KeyAuth(*plugin.Context, string) (*entity.KeyAuthCredential, error) {
+	return &credential, nil
+}
+
+func (lone) BasicAuth(*plugin.Context, string) (*entity.BasicAuthCredential, error) { return nil, nil }
+
+var (
+	consumer   = entity.Consumer{Meta: entity.Meta{ID: "c"}, Username: "ada"}
+	credential = entity.KeyAuthCredential{Meta: entity.Meta{ID: "k"}, Key: "sesame"}
+)
+
+func BenchmarkAccess(b *testing.B) {
+	instance, err := Define().New(&entity.Plugin{Config: entity.Object{
+		"key_names": []any{"apikey"}, "key_in_header": true, "key_in_query": true,
+	}}, plugin.Env{Directory: lone{}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx := &plugin.Context{Request: &http.Request{Header: http.Header{"Apikey": {"sesame"}}}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := instance.(plugin.Accessor).Access(ctx); err != nil || ctx.Consumer != &consumer {
+			b.Fatal(err)
+		}
+	}
+}
