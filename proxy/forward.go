@@ -63,6 +63,7 @@ func (x *exchange) forward() {
 // where it is short.
 func (x *exchange) holdBody() error {
 	if body, ok := x.ctx.HeldBody(); ok {
+		x.ctx.ReplayBody()
 		x.sent = body
 		if body == nil {
 			x.sent = []byte{}

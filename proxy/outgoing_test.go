@@ -122,6 +122,45 @@ func TestOutgoingBodies(t *testing.T) {
 	}
 }
 
+// TestBodySeen: whoever wraps the request's body sees it, whether another plugin reads it before, after or not at all.
+func TestBodySeen(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		before, after bool
+	}{{"nobody reads", false, false}, {"before", true, false}, {"after", false, true}, {"both", true, true}} {
+		t.Run(c.name, func(t *testing.T) {
+			var seen strings.Builder
+			read := func(wanted bool) plugin.Instance {
+				return accessor(func(x *plugin.Context) error {
+					if wanted {
+						if body, _, err := x.Body(0); string(body) != "sent" || err != nil {
+							t.Errorf("got %q, %v", body, err)
+						}
+					}
+					return nil
+				})
+			}
+			up := upstream.Start(t, upstream.Answer("ok"))
+			e := start(t, setup{config: with(up.URL(), "first") + "- name: look\n- name: last\n", plugins: []*plugin.Definition{
+				define("first", 30, read(c.before)), define("last", 10, read(c.after)),
+				define("look", 20, accessor(func(x *plugin.Context) error {
+					r := x.Request
+					r.Body = struct {
+						io.Reader
+						io.Closer
+					}{io.TeeReader(r.Body, &seen), r.Body}
+					return nil
+				})),
+			}})
+			e.do(e.request("POST", "/", strings.NewReader("sent")))
+			e.idle()
+			if got := up.Requests()[0].Body; got != "sent" || seen.String() != "sent" {
+				t.Errorf("upstream got %q, the one that looks on %q", got, seen.String())
+			}
+		})
+	}
+}
+
 // TestOutgoingBodyFails: a plugin that reads a body which is too long, or breaks off, is not what is at fault.
 func TestOutgoingBodyFails(t *testing.T) {
 	up := upstream.Start(t, upstream.Answer("ok"))

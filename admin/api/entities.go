@@ -347,10 +347,11 @@ func (c *call) check(col *collection, object entity.Object) error {
 	if c.Check == nil {
 		return nil
 	}
-	if err := c.Check(c.ctx, col.kind, object); err != nil {
-		return violation("@entity", err.Error())
+	err := c.Check(c.ctx, col.kind, object)
+	if err == nil || errors.Is(err, database.ErrUnreachable) {
+		return err
 	}
-	return nil
+	return violation("@entity", err.Error())
 }
 
 // applied waits until this process serves what was written, if that is soon.

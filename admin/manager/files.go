@@ -38,6 +38,9 @@ func newFiles(from fs.FS) files {
 		if err != nil {
 			return err
 		}
+		if path.Ext(name) == ".js" {
+			body = withoutComments(body)
+		}
 		sum := sha256.Sum256(body)
 		kind := kinds[path.Ext(name)]
 		if kind == "" {

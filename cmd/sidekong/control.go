@@ -137,6 +137,7 @@ func (a *app) manager(public bool, addresses func() []net.Addr) (http.Handler, e
 		},
 		Exporters: a.exporterStatus,
 		Applied:   a.appliedTo,
+		Inventory: a.page.inventory,
 		Admin:     adminHandler,
 		Login:     public,
 		Token:     a.settings.AdminToken,

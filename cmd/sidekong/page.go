@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"sidekong/admin/inventory"
 	"sidekong/admin/traces"
 	"sidekong/proxy/plugin/opentelemetry"
 	"sidekong/tracing/otlp"
@@ -15,9 +16,10 @@ import (
 
 // page is what the page on admin_gui_listen knows.
 type page struct {
-	store   *traces.Store // nil: nobody looks
-	keeper  traces.Keeper // nil: nothing outlives the program
-	keeping sync.WaitGroup
+	store     *traces.Store // nil: nobody looks
+	inventory *inventory.Inventory
+	keeper    traces.Keeper // nil: nothing outlives the program
+	keeping   sync.WaitGroup
 }
 
 // openPage makes what the page knows, with what an earlier run left of it.
@@ -31,6 +33,7 @@ func (a *app) openPage(ctx context.Context, defaults opentelemetry.Defaults) err
 		return err
 	}
 	a.page.store = traces.New(traces.Options{Limit: s.TracesStoreSize, Resource: resource, Expand: expand})
+	a.page.inventory = inventory.New()
 	if s.TracesStore == "" {
 		return nil
 	}
@@ -42,15 +45,22 @@ func (a *app) openPage(ctx context.Context, defaults opentelemetry.Defaults) err
 	if err := a.page.store.Restore(ctx, keeper); err != nil {
 		return fmt.Errorf("traces_store: %w", err)
 	}
+	if err := traces.RestoreInventory(ctx, keeper, a.page.inventory); err != nil {
+		return fmt.Errorf("traces_store: %w", err)
+	}
 	return nil
 }
 
-// run keeps what comes until ctx ends.
+// run learns from what comes, and keeps it, until ctx ends.
 func (p *page) run(ctx context.Context, group *errgroup.Group, logger *slog.Logger) {
-	if p.keeper == nil {
+	if p.store == nil {
 		return
 	}
-	p.keeping.Go(func() { _ = p.store.Keep(ctx, p.keeper, logger) }) // it has logged
+	p.keeping.Go(func() { _ = p.store.Feed(ctx, p.inventory.Observe) }) // it ends with ctx alone
+	if p.keeper != nil {
+		p.keeping.Go(func() { _ = p.store.Keep(ctx, p.keeper, logger) }) // these have logged
+		p.keeping.Go(func() { _ = traces.KeepInventory(ctx, p.keeper, p.inventory, logger) })
+	}
 	group.Go(func() error {
 		p.keeping.Wait()
 		return nil

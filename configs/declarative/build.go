@@ -110,6 +110,9 @@ func (b *builder) collect(f *file, k *kind, list *value, path string, parent *it
 
 // add takes an entity in, or gives nil where there is no room for it.
 func (b *builder) add(f *file, k *kind, v *value, path string, parent *item) *item {
+	if b.values > maxValues {
+		return nil // the fault is reported
+	}
 	it := &item{kind: k, file: f, path: path, at: v.at, parent: parent}
 	it.own = &value{at: v.at, shape: mapShape, fields: f.withDefaults(k, b.ownFields(it, v))}
 	if b.values += expandedSize(it.own, b.sizes); b.values > maxValues {

@@ -24,16 +24,16 @@ type manifest struct {
 	kind            string
 	namespace, name string
 	used            bool // something refers to it
+	attached        attachment
 }
 
 // manifests are those of all inputs.
 type manifests struct {
 	inOrder  []*manifest
 	byName   map[string]*manifest // kind, namespace and name
-	services map[string]*backend  // by the names of their entities
-	attached []*attachment
-	names    map[string]bool // certificates that are made, and the names that they have
-	file     *file           // of the entities that are made of manifests
+	services map[string][]string  // namespace and name of a Service → the entities that are made of it
+	made     map[string]bool      // what must be made once: by the names of services, the ids of certificates, …
+	file     *file                // of the entities that are made of manifests
 }
 
 // servedManifests are the kinds that become entities, with the group of their apiVersion.
@@ -133,7 +133,7 @@ func (b *builder) manifest(root *value) {
 	}
 	if b.manifests.byName == nil {
 		b.manifests = manifests{
-			byName: map[string]*manifest{}, services: map[string]*backend{}, names: map[string]bool{}, file: &file{version: "3.0", transform: true},
+			byName: map[string]*manifest{}, services: map[string][]string{}, made: map[string]bool{}, file: &file{version: "3.0", transform: true},
 		}
 	}
 	key := kind + "/" + m.namespace + "/" + m.name

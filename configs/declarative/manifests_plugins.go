@@ -8,9 +8,8 @@ import (
 	"sidekong/configs/entity"
 )
 
-// attachment is a plugin's manifest with what refers to it: names of entities.
+// attachment is what refers to a plugin's manifest: names of entities.
 type attachment struct {
-	plugin                      *manifest
 	services, routes, consumers []string
 }
 
@@ -38,12 +37,7 @@ func (b *builder) attachNamed(m *manifest, name string, v *value, field string, 
 		return
 	}
 	plugin.used = true
-	i := slices.IndexFunc(b.manifests.attached, func(a *attachment) bool { return a.plugin == plugin })
-	if i < 0 {
-		i = len(b.manifests.attached)
-		b.manifests.attached = append(b.manifests.attached, &attachment{plugin: plugin})
-	}
-	a := b.manifests.attached[i]
+	a := &plugin.attached
 	switch field {
 	case "service":
 		a.services = append(a.services, names...)
@@ -56,14 +50,7 @@ func (b *builder) attachNamed(m *manifest, name string, v *value, field string, 
 
 // attachToServices adds the entities that are made of a Kubernetes Service to the plugins that it names.
 func (b *builder) attachToServices(m *manifest) {
-	var names []string
-	for name, backend := range b.manifests.services {
-		if backend.services[m.namespace+"/"+m.name] {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	b.attach(m, "service", names)
+	b.attach(m, "service", b.manifests.services[m.namespace+"/"+m.name])
 }
 
 var pluginManifestFields = []string{
@@ -104,6 +91,11 @@ func (b *builder) pluginManifest(m *manifest) {
 		e.set("enabled", scalarValue(disabled.at, !off))
 	}
 	add := func(scope ...string) { // field, name, …
+		key := path + "\x00" + strings.Join(scope, "\x00")
+		if b.values > maxValues || b.manifests.made[key] { // the same may refer to it twice
+			return
+		}
+		b.manifests.made[key] = true
 		own := &made{at: e.at, fields: slices.Clone(e.fields)}
 		if instance := m.get("instance_name"); !instance.isNull() {
 			text, _ := instance.text()
@@ -123,30 +115,26 @@ func (b *builder) pluginManifest(m *manifest) {
 	} else if !m.used {
 		b.warn(m.root.at, "%s: nothing refers to it by the annotation konghq.com/plugins, so it runs nowhere%s", path, globalHint(m))
 	}
-	for _, a := range b.manifests.attached {
-		if a.plugin != m {
-			continue
-		}
-		for _, consumer := range a.consumers {
-			for _, service := range a.services {
-				add("service", service, "consumer", consumer)
-			}
-			for _, route := range a.routes {
-				add("route", route, "consumer", consumer)
-			}
-			if len(a.services)+len(a.routes) == 0 {
-				add("consumer", consumer)
-			}
-		}
-		if len(a.consumers) > 0 {
-			continue
-		}
+	a := &m.attached
+	for _, consumer := range a.consumers {
 		for _, service := range a.services {
-			add("service", service)
+			add("service", service, "consumer", consumer)
 		}
 		for _, route := range a.routes {
-			add("route", route)
+			add("route", route, "consumer", consumer)
 		}
+		if len(a.services)+len(a.routes) == 0 {
+			add("consumer", consumer)
+		}
+	}
+	if len(a.consumers) > 0 {
+		return
+	}
+	for _, service := range a.services {
+		add("service", service)
+	}
+	for _, route := range a.routes {
+		add("route", route)
 	}
 }
 
@@ -386,8 +374,8 @@ func (b *builder) certificates(m *manifest) {
 			continue
 		}
 		id := entity.ID("certificates", m.namespace+"/"+name)
-		if !b.manifests.names[id] {
-			b.manifests.names[id] = true
+		if !b.manifests.made[id] {
+			b.manifests.made[id] = true
 			e := &made{at: entry.at}
 			e.scalar("id", id)
 			for from, to := range map[string]string{"tls.crt": "cert", "tls.key": "key"} {
@@ -404,10 +392,10 @@ func (b *builder) certificates(m *manifest) {
 		}
 		for _, host := range entry.get("hosts").orEmpty().items {
 			text, _ := host.text()
-			if b.manifests.names[id+text] {
+			if b.manifests.made[id+text] {
 				continue // another Ingress has it too
 			}
-			b.manifests.names[id+text] = true
+			b.manifests.made[id+text] = true
 			e := &made{at: host.at}
 			e.set("name", host)
 			e.scalar("certificate", id)

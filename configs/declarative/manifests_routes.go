@@ -9,12 +9,6 @@ import (
 	"sidekong/configs/entity"
 )
 
-// backend is a service entity that is made of Kubernetes Services.
-type backend struct {
-	name     string          // the entity's
-	services map[string]bool // namespace/name of the Kubernetes Services
-}
-
 // backendPort finds the number of a Service's port, which may be given by name.
 func (b *builder) backendPort(service *manifest, port *value, path string) (number float64, known bool) {
 	switch port := port.orEmpty().scalar.(type) {
@@ -47,7 +41,7 @@ func hostOf(service *manifest, namespace, name string) string {
 // service makes the service entity for a port of a Kubernetes Service, once, and gives its name.
 func (b *builder) service(m *manifest, namespace, name string, port, at *value, path string) (string, bool) {
 	entityName := fmt.Sprintf("%s.%s.%v", namespace, name, port.orEmpty().scalar)
-	if b.manifests.services[entityName] != nil {
+	if b.manifests.made[entityName] {
 		return entityName, true
 	}
 	service := b.manifests.byName["Service/"+namespace+"/"+name]
@@ -62,9 +56,18 @@ func (b *builder) service(m *manifest, namespace, name string, port, at *value, 
 	e.scalar("host", hostOf(service, namespace, name))
 	e.scalar("port", number)
 	b.annotateService(e, service)
-	b.manifests.services[entityName] = &backend{entityName, map[string]bool{namespace + "/" + name: true}}
+	b.manifests.made[entityName] = true
+	b.madeOf(entityName, namespace, name)
 	b.make("services", e, path)
 	return entityName, true
+}
+
+// madeOf notes that a service entity is made of a Kubernetes Service.
+func (b *builder) madeOf(entityName, namespace, name string) {
+	key := namespace + "/" + name
+	if names := b.manifests.services[key]; len(names) == 0 || names[len(names)-1] != entityName {
+		b.manifests.services[key] = append(names, entityName)
+	}
 }
 
 // annotateService has a Kubernetes Service's annotations say what its entity is. service may be nil.
@@ -300,7 +303,6 @@ func (b *builder) ruleService(m *manifest, rule *value, i int, path string) (str
 	name := fmt.Sprintf("httproute.%s.%s.%d", m.namespace, m.name, i)
 	e := &made{at: rule.at}
 	e.scalar("name", name)
-	of := &backend{name, map[string]bool{}}
 	for j, ref := range refs {
 		at := index(path+".backendRefs", j)
 		if kind, ok := ref.get("kind").text(); ok && kind != "Service" {
@@ -318,7 +320,7 @@ func (b *builder) ruleService(m *manifest, rule *value, i int, path string) (str
 			return "", false
 		}
 		service := b.manifests.byName["Service/"+namespace+"/"+to]
-		of.services[namespace+"/"+to] = true
+		b.madeOf(name, namespace, to)
 		host := hostOf(service, namespace, to)
 		if j == 0 {
 			b.annotateService(e, service)
@@ -344,7 +346,6 @@ func (b *builder) ruleService(m *manifest, rule *value, i int, path string) (str
 		}
 		b.make("targets", target, at)
 	}
-	b.manifests.services[name] = of
 	b.make("services", e, path)
 	return name, true
 }

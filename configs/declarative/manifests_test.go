@@ -85,3 +85,20 @@ func TestDocumentsInOneFile(t *testing.T) {
 		t.Errorf("got %v, %v, %v", document, warnings, err)
 	}
 }
+
+// Each of many consumers with each of many routes would be more than fits.
+func TestCombinationsAreBounded(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("apiVersion: configuration.konghq.com/v1\nkind: KongPlugin\nmetadata: {name: p}\nplugin: empty\n")
+	for i := range 1500 {
+		fmt.Fprintf(&text, "---\n{apiVersion: configuration.konghq.com/v1, kind: KongConsumer, metadata: {name: c%d, annotations: {konghq.com/plugins: p}}, username: c%d}\n", i, i)
+	}
+	text.WriteString("---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: i, annotations: {konghq.com/plugins: p}}\nspec:\n  rules:\n")
+	for i := range 1500 {
+		fmt.Fprintf(&text, "  - {host: h%d.test, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: s, port: {number: 80}}}}]}}\n", i)
+	}
+	_, _, err := declarative.Parse([]declarative.Input{{Name: "a.yaml", Data: []byte(text.String())}}, declarative.Options{Schemas: schemas()})
+	if err == nil || !strings.Contains(err.Error(), "expand to more than 2000000 values") {
+		t.Errorf("Parse = %v, want it to stop", err)
+	}
+}

