@@ -12,6 +12,7 @@ import (
 type counts map[string]int64
 
 func (c counts) add(name string, n int64) {
+	name = valid(name)
 	if _, known := c[name]; !known && len(c) >= maxNames || len(name) > maxName {
 		return
 	}

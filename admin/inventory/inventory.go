@@ -88,6 +88,7 @@ func (v *Inventory) Observe(o Observation) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	o.Host, o.Method, o.Path = valid(o.Host), valid(o.Method), valid(o.Path)
 	missing := o.Status == 404 || o.Status == 405 || o.Status == 501
 	e := v.find(o.Host, o.Method, v.patterns.segments(o.RoutePattern, o.Path), !missing)
 	if e == nil {
@@ -100,11 +101,14 @@ func (v *Inventory) Observe(o Observation) {
 	e.observe(&o)
 }
 
-// find gives the endpoint of a path, and makes it where it is not known and there is room.
-func (v *Inventory) find(host, method string, segments []segment, make bool) *endpoint {
+// valid is text as JSON can hold it.
+func valid(text string) string { return strings.ToValidUTF8(text, "\ufffd") }
+
+// find gives the endpoint of a path, and where it is not known, learn says so and there is room, makes it.
+func (v *Inventory) find(host, method string, segments []segment, learn bool) *endpoint {
 	root := v.hosts[host]
 	if root == nil {
-		if !make || v.endpoints >= maxEndpoints {
+		if !learn || v.endpoints >= maxEndpoints {
 			return nil
 		}
 		if len(v.hosts) >= maxHosts {
@@ -116,7 +120,7 @@ func (v *Inventory) find(host, method string, segments []segment, make bool) *en
 			v.hosts[host] = root
 		}
 	}
-	if !make {
+	if !learn {
 		at := root.walk(segments)
 		if at == nil {
 			return nil

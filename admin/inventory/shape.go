@@ -110,6 +110,7 @@ func (s *shape) observeText(text string) {
 
 // field is the shape of a member, nil where there is no room for it.
 func (s *shape) field(name string, room *int) *shape {
+	name = valid(name)
 	if field := s.fields[name]; field != nil {
 		return field
 	}
@@ -136,7 +137,7 @@ func (s *shape) observeParameters(parameters []Parameter, room *int, headers boo
 	s.objects++
 	seen := map[string]bool{}
 	for _, p := range parameters[:min(len(parameters), maxFields)] {
-		name := p.Name
+		name := valid(p.Name)
 		if headers {
 			name = strings.ToLower(name)
 		}

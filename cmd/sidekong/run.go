@@ -28,6 +28,7 @@ var settingFlags = []struct{ name, usage string }{
 	{"log-level", "debug, info, notice, warn or error"},
 	{"log-format", "text or json"},
 	{"trusted-ips", "peers whose forwarding headers are believed"},
+	{"store", "file that keeps the page's traces across restarts"},
 	{"kong-admin", "Admin API of the Kong behind --upstream; its routes and services give names to spans"},
 }
 
@@ -44,7 +45,11 @@ func (o *options) read(cmd *cobra.Command) error {
 	o.settings = map[string]string{}
 	for _, flag := range settingFlags {
 		if f := cmd.Flags().Lookup(flag.name); f.Changed {
-			o.settings[strings.ReplaceAll(flag.name, "-", "_")] = f.Value.String()
+			name := strings.ReplaceAll(flag.name, "-", "_")
+			if name == "store" {
+				name = "traces_store"
+			}
+			o.settings[name] = f.Value.String()
 		}
 	}
 	set, err := cmd.Flags().GetStringArray("set")

@@ -89,12 +89,15 @@ func TestDocumentsInOneFile(t *testing.T) {
 // Each of many consumers with each of many routes would be more than fits.
 func TestCombinationsAreBounded(t *testing.T) {
 	var text strings.Builder
-	text.WriteString("apiVersion: configuration.konghq.com/v1\nkind: KongPlugin\nmetadata: {name: p}\nplugin: empty\n")
-	for i := range 1500 {
+	text.WriteString("apiVersion: configuration.konghq.com/v1\nkind: KongPlugin\nmetadata: {name: p}\nplugin: opentelemetry\nconfig:\n  headers:\n")
+	for i := range 1000 {
+		fmt.Fprintf(&text, "    h%d: v\n", i)
+	}
+	for i := range 50 {
 		fmt.Fprintf(&text, "---\n{apiVersion: configuration.konghq.com/v1, kind: KongConsumer, metadata: {name: c%d, annotations: {konghq.com/plugins: p}}, username: c%d}\n", i, i)
 	}
 	text.WriteString("---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: i, annotations: {konghq.com/plugins: p}}\nspec:\n  rules:\n")
-	for i := range 1500 {
+	for i := range 50 {
 		fmt.Fprintf(&text, "  - {host: h%d.test, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: s, port: {number: 80}}}}]}}\n", i)
 	}
 	_, _, err := declarative.Parse([]declarative.Input{{Name: "a.yaml", Data: []byte(text.String())}}, declarative.Options{Schemas: schemas()})

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { readFileSync, readdirSync, statSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import * as espree from "espree";
 import { openPage, startStage, until } from "../browser.js";
 
 const files = fileURLToPath(new URL("../../../admin/manager/static", import.meta.url));
@@ -31,6 +32,16 @@ const places = () => /** @type {[string, string][]} */ ([
   ["logs", `#/traces/${trace}?tab=logs`], ["overview", "#/overview"], ["plugins", "#/manager"], ["choice", "#/manager/plugins/new"],
   ["form", "#/manager/plugins/new/opentelemetry"], ["services", "#/manager/services"], ["new route", "#/manager/routes/new"], ["inventory", "#/inventory"],
 ]);
+
+/**
+ * The words and signs of a module, with their lines.
+ *
+ * @param {string} module
+ */
+function code(module) {
+  return espree.tokenize(module, { ecmaVersion: "latest", sourceType: "module", loc: true })
+    .map((/** @type {any} */ token) => [token.type, token.value, token.loc.start.line]);
+}
 
 /** @param {import("playwright-core").Page} page @param {string} hash */
 async function visit(page, hash) {
@@ -102,6 +113,7 @@ test("everything can be reached with the keyboard, and its focus is seen", async
   await page.getByRole("heading", { name: "Overview" }).waitFor();
   await page.keyboard.press("g");
   await page.keyboard.press("t");
+  await page.getByRole("combobox", { name: "Filter" }).waitFor();
   await page.keyboard.press("/");
   await page.keyboard.type("go");
   assert.equal(await page.getByRole("combobox", { name: "Filter" }).inputValue(), "go");
@@ -190,9 +202,17 @@ test("ten thousand rows", async () => {
 });
 
 test("the page is small, whole, and there at once", async () => {
-  /** @param {string} folder @returns {string[]} */
-  const all = (folder) => readdirSync(folder, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? all(join(folder, entry.name)) : [join(folder, entry.name)]));
-  const weight = all(files).filter((file) => !file.endsWith("package.json")).reduce((sum, file) => sum + statSync(file).size, 0);
+  let weight = 0;
+  for (const name of readdirSync(files, { recursive: true, encoding: "utf8" }).filter((one) => /\.(html|css|js|svg)$/.test(one))) {
+    const response = await fetch(`${stage.sidecar.page}/${name}`, { headers: { "Accept-Encoding": "identity" } });
+    assert.equal(response.status, 200, name);
+    const served = await response.text();
+    weight += Buffer.byteLength(served);
+    // Modules come without their comments; otherwise they are what was written, each line in its place.
+    const written = readFileSync(join(files, name), "utf8");
+    if (!name.endsWith(".js")) assert.equal(served, written, name);
+    else assert.deepEqual(code(served), code(written), name);
+  }
   assert.ok(weight < 200 * 1024, `${weight} bytes`);
 
   const { page, context, complaints } = await openPage(stage.browser);

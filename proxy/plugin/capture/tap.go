@@ -62,7 +62,6 @@ func (s *sink) note(piece []byte) {
 			if len(part) == len(piece) {
 				return
 			}
-			complete = false
 			if s.digest {
 				s.sum = sha256.New()
 				s.sum.Write(s.kept)
