@@ -29,12 +29,12 @@ step = @printf '\n==> %s (%s)\n' '$@' "$$(date +%T)"
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help check build test vet lint fmt fmt-check fuzz bench faults soak h2spec e2e e2e-if-node image image-test rootfs golden vuln clean
+.PHONY: help check build test vet lint fmt fmt-check fuzz bench faults soak postgres postgres-if-installed kubernetes h2spec e2e e2e-if-node image image-test rootfs golden vuln clean
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-check: fmt-check vet lint build test bench-guard fuzz h2spec e2e-if-node ## Everything that CI runs.
+check: fmt-check vet lint build test postgres-if-installed kubernetes bench-guard fuzz h2spec e2e-if-node ## Everything that CI runs.
 	@printf '\ncheck: passed (%s)\n' "$$(date +%T)"
 
 build: ## Build the program into bin/.
@@ -52,7 +52,7 @@ test: ## Run the tests with the race detector.
 
 vet: ## Run go vet.
 	$(step)
-	$(GO) vet -tags e2e,image ./...
+	$(GO) vet -tags e2e,image,postgres ./...
 
 lint: ## Run golangci-lint, and go fix to see what is said in an older way.
 	$(step)
@@ -75,7 +75,7 @@ fuzz: ## Run each fuzz target for FUZZTIME (5s).
 	@targets=$$($(GO) test $(RACE) -list '^Fuzz' ./...) || { echo "$$targets"; exit 1; }; \
 	echo "$$targets" | awk '/^Fuzz/ { name[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, name[i]; n = 0 }' | \
 	while read -r package target; do \
-		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null >dist/fuzz.log 2>&1 || \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$package" </dev/null >dist/fuzz.log 2>&1 || \
 			{ cat dist/fuzz.log; exit 1; }; \
 		printf '%s %s: %s\n' "$$package" "$$target" "$$(grep -o 'execs: [0-9]*' dist/fuzz.log | tail -n 1)"; \
 	done
@@ -97,6 +97,19 @@ soak: ## Ten minutes (SOAK) of load while the receiver misbehaves: memory, gorou
 e2e: build bin/collector $(BACKEND)/node_modules/.package-lock.json ## One request through the real collector and a real Node.js backend.
 	$(step)
 	$(GO) test -tags e2e -count 1 -timeout 3m ./internal/e2e
+
+postgres: ## The tests that need a database, on a PostgreSQL server of their own.
+	$(step)
+	$(GO) test $(RACE) -tags postgres -count 1 -timeout 5m ./configs/database ./admin/api
+	$(GO) test $(RACE) -tags postgres -count 1 -timeout 2m -run 'TestTwoSidecars' ./cmd/sidekong
+
+postgres-if-installed:
+	@if command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then $(MAKE) --no-print-directory postgres; else \
+		printf '\n==> postgres: LEFT OUT, it needs the Debian package postgresql, and this machine has none\n'; fi
+
+kubernetes: ## Render the manifests and the chart, and hold them against Kubernetes' types.
+	$(step)
+	cd internal/kubernetes && $(GO) vet ./... && $(GO) test -count 1 ./...
 
 h2spec: ## h2spec against our HTTP/2 listeners: nothing fails that plain net/http passes.
 	$(step)

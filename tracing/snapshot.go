@@ -27,23 +27,10 @@ const (
 
 // AppendSnapshot appends the trace to buf in a form that Restore reads.
 func (t *Trace) AppendSnapshot(buf []byte) []byte {
-	text := len(t.state)
-	for i := range t.records {
-		text += len(t.records[i].Name) + len(t.records[i].StatusText)
-	}
-	for i := range t.attrs {
-		text += len(t.attrs[i].Key) + len(t.attrs[i].Value.Text)
-	}
-	for i := range t.events {
-		text += len(t.events[i].Name)
-	}
-	for i := range t.links {
-		text += len(t.links[i].State)
-	}
 	rows := snapshotHead + len(t.records)*snapshotRecord + len(t.attrs)*snapshotAttr +
 		len(t.events)*snapshotEvent + len(t.links)*snapshotLink
 	from := len(buf)
-	buf = slices.Grow(buf, rows+text)[:from+rows] // what is appended from here on has its place
+	buf = slices.Grow(buf, rows)[:from+rows]
 	row := buf[from:]
 	binary.LittleEndian.PutUint64(row, uint64(t.base.UnixNano()))
 	*(*TraceID)(row[8:]) = t.id
@@ -61,7 +48,7 @@ func (t *Trace) AppendSnapshot(buf []byte) []byte {
 	binary.LittleEndian.PutUint64(row[56:], uint64(len(t.links)))
 	binary.LittleEndian.PutUint64(row[64:], uint64(len(t.state)))
 	row = row[snapshotHead:]
-	buf = append(buf, t.state...)
+	text := len(t.state)
 	for i := range t.records {
 		r, at := &t.records[i], (*[snapshotRecord]byte)(row)
 		row = row[snapshotRecord:]
@@ -71,22 +58,18 @@ func (t *Trace) AppendSnapshot(buf []byte) []byte {
 		binary.LittleEndian.PutUint64(at[24:], uint64(r.End))
 		binary.LittleEndian.PutUint64(at[32:], uint64(uint32(r.firstAttr))|uint64(r.Kind)<<32|uint64(r.Status)<<40)
 		binary.LittleEndian.PutUint64(at[40:], uint64(uint32(len(r.Name)))|uint64(len(r.StatusText))<<32)
-		buf = append(buf, r.Name...)
-		if r.StatusText != "" {
-			buf = append(buf, r.StatusText...)
-		}
+		text += len(r.Name) + len(r.StatusText)
 	}
 	for i := range t.attrs {
 		a, at := &t.attrs[i], (*[snapshotAttr]byte)(row)
 		row = row[snapshotAttr:]
 		content := a.Value.bits
-		buf = append(buf, a.Key...)
 		if a.Value.Kind == ValueString {
 			content = uint64(len(a.Value.Text))
-			buf = append(buf, a.Value.Text...)
 		}
 		binary.LittleEndian.PutUint64(at[0:], content)
 		binary.LittleEndian.PutUint64(at[8:], uint64(a.next)|uint64(a.Value.Kind)<<16|uint64(len(a.Key))<<32)
+		text += len(a.Key) + len(a.Value.Text)
 	}
 	for i := range t.events {
 		e, at := &t.events[i], (*[snapshotEvent]byte)(row)
@@ -94,7 +77,7 @@ func (t *Trace) AppendSnapshot(buf []byte) []byte {
 		binary.LittleEndian.PutUint64(at[0:], uint64(e.At))
 		binary.LittleEndian.PutUint64(at[8:], uint64(uint32(e.Span))|uint64(e.firstAttr)<<32)
 		binary.LittleEndian.PutUint64(at[16:], uint64(len(e.Name)))
-		buf = append(buf, e.Name...)
+		text += len(e.Name)
 	}
 	for i := range t.links {
 		l, at := &t.links[i], (*[snapshotLink]byte)(row)
@@ -102,7 +85,27 @@ func (t *Trace) AppendSnapshot(buf []byte) []byte {
 		*(*TraceID)(at[0:]) = l.TraceID
 		*(*SpanID)(at[16:]) = l.SpanID
 		binary.LittleEndian.PutUint64(at[24:], uint64(l.Flags)|uint64(len(l.State))<<32)
-		buf = append(buf, l.State...)
+		text += len(l.State)
+	}
+
+	buf = append(slices.Grow(buf, text), t.state...)
+	for i := range t.records {
+		buf = append(buf, t.records[i].Name...)
+		if status := t.records[i].StatusText; status != "" {
+			buf = append(buf, status...)
+		}
+	}
+	for i := range t.attrs {
+		buf = append(buf, t.attrs[i].Key...)
+		if t.attrs[i].Value.Kind == ValueString {
+			buf = append(buf, t.attrs[i].Value.Text...)
+		}
+	}
+	for i := range t.events {
+		buf = append(buf, t.events[i].Name...)
+	}
+	for i := range t.links {
+		buf = append(buf, t.links[i].State...)
 	}
 	return buf
 }

@@ -58,8 +58,11 @@ func TestMergeIsDeep(t *testing.T) {
 // The gateway has the last word, and what it refuses is not stored.
 func TestCheck(t *testing.T) {
 	c := newClient(t, api.Options{Check: func(_ context.Context, kind string, object entity.Object) error {
-		if kind == "services" && object["host"] == "bad" {
+		switch object["host"] {
+		case "bad":
 			return errors.New("no gateway takes this host")
+		case "unknown":
+			return fmt.Errorf("look at %s: %w", kind, database.ErrUnreachable)
 		}
 		return nil
 	}})
@@ -83,6 +86,7 @@ func TestCheck(t *testing.T) {
 		t.Errorf("got host %v, want h", got)
 	}
 	c.want(404, "GET", "/services/t", "")
+	c.want(503, "PUT", "/services/t", `{"host":"unknown"}`)
 }
 
 // An answer to a write waits until the change is in force; one to a read or to a refused write does not.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"path/filepath"
@@ -14,9 +15,11 @@ import (
 )
 
 func TestCompilable(t *testing.T) {
-	exporters := opentelemetry.NewExporters(slog.New(slog.DiscardHandler))
+	silent := slog.New(slog.DiscardHandler)
+	exporters, logs := opentelemetry.NewExporters(silent), newSinks(silent, nil)
 	defer exporters.Close(t.Context())
-	registry := plugins(exporters, opentelemetry.Defaults{}, function.Options{}, sinks{})
+	defer logs.close(t.Context(), silent)
+	registry := plugins(exporters, opentelemetry.Defaults{}, function.Options{}, logs)
 	schemas := entity.NewSchemas(registry.Configs())
 	authority := entity.Object{"id": "00000000-0000-4000-8000-000000000001"}
 	a := &app{registry: registry, db: database.NewMemory(&declarative.Document{
@@ -38,12 +41,14 @@ func TestCompilable(t *testing.T) {
 		{"target", "targets", entity.Object{"target": "::1", "upstream": authority}, ""},
 		{"target without a port", "targets", entity.Object{"target": "a.test:0", "upstream": authority}, "target a.test:0: its port is not between 1 and 65535"},
 		{
-			"certificate in a vault", "certificates", entity.Object{"cert": "{vault://env/cert}", "key": "{vault://env/key}"},
+			"certificate in a vault", "certificates",
+			entity.Object{"cert": "{vault://env/cert}", "key": "{vault://env/key}"},
 			"certificate and key are no pair that can be used; references to vaults are not",
 		},
 		{"plugin", "plugins", entity.Object{"name": "opentelemetry", "config": entity.Object{"endpoint": "http://c.test:4318/v1/traces"}}, ""},
 		{
-			"plugin that cannot start", "plugins", entity.Object{"name": "opentelemetry", "config": entity.Object{"endpoint": "ftp://c.test/"}},
+			"plugin that cannot start", "plugins",
+			entity.Object{"name": "opentelemetry", "config": entity.Object{"endpoint": "ftp://c.test/"}},
 			"config: make OTLP client: endpoint is not a URL with the scheme http or https",
 		},
 		{
@@ -70,7 +75,16 @@ func TestCompilable(t *testing.T) {
 			}
 		})
 	}
-	if err := a.compilable(t.Context(), "services", entity.Object{"port": "x"}); err == nil || errors.Is(err, database.ErrUnreachable) {
-		t.Errorf("malformed: got %v, want an error", err)
+	a.db = away{a.db}
+	service := entity.Object{"ca_certificates": list(authority["id"])}
+	if err := a.compilable(t.Context(), "services", service); !errors.Is(err, database.ErrUnreachable) {
+		t.Errorf("database away: got %v, want %v", err, database.ErrUnreachable)
 	}
+}
+
+// away is a database that cannot be asked.
+type away struct{ database.DB }
+
+func (away) Get(context.Context, string, string) (entity.Object, error) {
+	return nil, database.ErrUnreachable
 }

@@ -126,7 +126,7 @@ func authentication(c *plugin.Context) string {
 		return strings.ToLower(scheme)
 	}
 	switch {
-	case h["X-Api-Key"] != nil, h["Apikey"] != nil:
+	case h["X-Api-Key"] != nil:
 		return "apikey"
 	case h["Cookie"] != nil:
 		return "cookie"

@@ -138,11 +138,11 @@ func (p *tracePrinter) run(ctx context.Context, limit int) error {
 	}
 	for after := list.Resume; ; {
 		next, err := p.stream(ctx, after)
-		if ctx.Err() != nil {
-			return nil
-		}
 		var refused refusal
-		if errors.As(err, &refused) && refused.status < 500 {
+		switch {
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // it was asked to end
+		case errors.As(err, &refused) && refused.status < 500:
 			return err
 		}
 		after = next
@@ -165,7 +165,8 @@ func (r refusal) Error() string {
 	return fmt.Sprintf("the sidecar answers %d: %s", r.status, r.message)
 }
 
-func (p *tracePrinter) get(ctx context.Context, path string) (*http.Response, error) {
+// get asks for something and gives the answer's body.
+func (p *tracePrinter) get(ctx context.Context, path string) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.base+path, nil)
 	if err != nil {
 		return nil, err
@@ -178,7 +179,7 @@ func (p *tracePrinter) get(ctx context.Context, path string) (*http.Response, er
 		return nil, fmt.Errorf("ask the sidecar: %w", err)
 	}
 	if res.StatusCode == http.StatusOK {
-		return res, nil
+		return res.Body, nil
 	}
 	defer res.Body.Close()
 	var message manager.Message
@@ -192,12 +193,12 @@ func (p *tracePrinter) get(ctx context.Context, path string) (*http.Response, er
 func (p *tracePrinter) ask(ctx context.Context, path string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	res, err := p.get(ctx, path)
+	answer, err := p.get(ctx, path)
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	defer answer.Close()
+	body, err := io.ReadAll(io.LimitReader(answer, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("ask the sidecar: %w", err)
 	}
@@ -222,13 +223,13 @@ func (p *tracePrinter) stream(ctx context.Context, after string) (next string, e
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	query := url.Values{"filter": {p.filter}, "after": {after}}
-	res, err := p.get(ctx, "/api/traces/stream?"+query.Encode())
+	body, err := p.get(ctx, "/api/traces/stream?"+query.Encode())
 	if err != nil {
 		return after, err
 	}
-	defer res.Body.Close()
+	defer body.Close()
 	events, ended := make(chan event), make(chan error, 1)
-	go func() { ended <- readEvents(ctx, res.Body, events) }()
+	go func() { ended <- readEvents(ctx, body, events) }()
 
 	next = after
 	var waiting []arrival

@@ -222,3 +222,28 @@ func BenchmarkInsertRoute(b *testing.B) {
 		}
 	}
 }
+
+func TestCheckKey(t *testing.T) {
+	schemas := newSchemas()
+	for _, test := range []struct{ kind, field, value, want string }{
+		{"services", "name", "a-b.c_~é", ""},
+		{"services", "name", "a b", "invalid value 'a b': the only accepted ascii characters are alphanumerics or ., -, _, and ~"},
+		{"snis", "name", "*.a.test", ""},
+		{"snis", "name", "1.2.3.4", "must not be an IP"},
+		{"consumers", "username", "", "length must be at least 1"},
+		{"consumers", "nothing", "any", ""},
+	} {
+		schema, _ := schemas.Of(test.kind)
+		got := ""
+		var refused *entity.Error
+		if err := schema.CheckKey(test.field, test.value); errors.As(err, &refused) {
+			got = refused.Message
+			if refused.Code != entity.CodeUnique || refused.Name != "invalid unique "+test.field {
+				t.Errorf("%s %s: got code %d, name %q", test.kind, test.value, refused.Code, refused.Name)
+			}
+		}
+		if got != test.want {
+			t.Errorf("%s %s: got %q, want %q", test.kind, test.value, got, test.want)
+		}
+	}
+}

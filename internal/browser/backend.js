@@ -32,8 +32,9 @@ export async function bodyOf(request) {
  * OTLP JSON to `receiver.url`, once that is set.
  *
  * @param {{ url: string }} receiver
+ * @param {string} [service] its service.name
  */
-export function startBackend(receiver) {
+export function startBackend(receiver, service = "backend") {
   return serve(async (request, response) => {
     const started = Date.now();
     const body = await bodyOf(request);
@@ -42,20 +43,20 @@ export function startBackend(receiver) {
     const status = pathname.startsWith("/fails") ? 500 : request.method === "POST" ? 201 : 200;
     const answer = { method: request.method, path: pathname, id: Number(/\d+/.exec(pathname)?.[0] ?? 0), state: "open", received: body.length };
     // The spans are sent before the answer, so that whoever got the answer finds them.
-    await report(receiver.url, request, status, started);
+    await report(receiver.url, service, request, status, started);
     response.writeHead(status, { "Content-Type": "application/json", "X-Backend": "node" });
     response.end(JSON.stringify(answer));
   });
 }
 
-/** @param {string} url @param {import("node:http").IncomingMessage} request @param {number} status @param {number} started */
-async function report(url, request, status, started) {
+/** @param {string} url @param {string} service @param {import("node:http").IncomingMessage} request @param {number} status @param {number} started */
+async function report(url, service, request, status, started) {
   const [, traceId, parentSpanId] = /^00-([0-9a-f]{32})-([0-9a-f]{16})-/.exec(String(request.headers.traceparent ?? "")) ?? [];
   if (!url || !traceId) return;
   const nanos = (/** @type {number} */ ms) => `${BigInt(Math.round(ms)) * 1_000_000n}`;
   const text = (/** @type {string} */ key, /** @type {string} */ stringValue) => ({ key, value: { stringValue } });
   const server = randomBytes(8).toString("hex");
-  const resource = { attributes: [text("service.name", "backend"), text("telemetry.sdk.language", "nodejs")] };
+  const resource = { attributes: [text("service.name", service), text("telemetry.sdk.language", "nodejs")] };
   const span = (/** @type {string} */ spanId, /** @type {string} */ parent, /** @type {string} */ name, /** @type {number} */ kind, /** @type {object} */ more = {}) => ({
     traceId, spanId, parentSpanId: parent, name, kind, startTimeUnixNano: nanos(started), endTimeUnixNano: nanos(Math.max(Date.now(), started + 1)), ...more,
   });

@@ -38,6 +38,7 @@ type bound struct {
 	logger       Logger
 	reporter     Reporter
 	namer        TraceNamer
+	quiet        bool
 }
 
 // phaseNames are the names of the spans of a plugin's phases.
@@ -89,6 +90,7 @@ func bind(config *entity.Plugin, instance Instance) *bound {
 	b.logger, _ = instance.(Logger)
 	b.reporter, _ = instance.(Reporter)
 	b.namer, _ = instance.(TraceNamer)
+	_, b.quiet = instance.(Quiet)
 	return b
 }
 
@@ -299,10 +301,7 @@ func (c *Chain) FilterHeader(ctx *Context) error {
 // FilterBody runs the body filter phase for one piece of the body. Where that is traced, a plugin's span lasts from its
 // first piece to the end of the body.
 func (c *Chain) FilterBody(ctx *Context, chunk []byte, eof bool) (_ []byte, err error) {
-	traced := ctx.Trace.Has(tracing.PluginBodyFilter)
-	if traced && ctx.filters == nil {
-		ctx.filters = make([]tracing.Span, len(c.steps))
-	}
+	recorded := ctx.Trace.Has(tracing.PluginBodyFilter)
 	for i, b := range ctx.chosen {
 		if b == nil || b.bodyFilter == nil {
 			continue
@@ -310,7 +309,11 @@ func (c *Chain) FilterBody(ctx *Context, chunk []byte, eof bool) (_ []byte, err 
 		ctx.step = i
 		ctx.Span = ctx.Root
 		outer := ctx.active
+		traced := recorded && !b.quiet
 		if traced {
+			if ctx.filters == nil {
+				ctx.filters = make([]tracing.Span, len(c.steps))
+			}
 			if ctx.filters[i] == (tracing.Span{}) {
 				ctx.filters[i] = ctx.start(c.steps[i].names.bodyFilter)
 			}
@@ -418,7 +421,7 @@ func (ctx *Context) choose(i int) *bound {
 func (ctx *Context) begin(step int, kind tracing.Instrumentation, name string) {
 	ctx.step = step
 	ctx.Span = ctx.Root
-	if ctx.Trace.Has(kind) {
+	if ctx.Trace.Has(kind) && !ctx.chosen[step].quiet {
 		ctx.outer = ctx.active
 		ctx.Span = ctx.start(name)
 		ctx.active, ctx.inactive = ctx.Span, false

@@ -38,6 +38,10 @@ type BodyFilter interface {
 // Logger runs when the request is complete.
 type Logger interface{ Log(*Context) }
 
+// Quiet marks an instance that watches a request for the sake of its trace, and whose phases have no spans of their own
+// in it.
+type Quiet interface{ Quiet() }
+
 // SizeBlind marks a Logger that does not look at Summary.BytesReceived and BytesSent. Heads are measured only where a
 // configuration has a Logger that does.
 type SizeBlind interface{ SizeBlind() }

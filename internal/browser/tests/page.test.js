@@ -161,7 +161,7 @@ test("ten thousand rows", async () => {
   const start = Date.now() - 60_000;
   for (let from = 0; from < traces; from += 500) {
     const spans = Array.from({ length: 500 }, (_, i) => ({
-      traceId: (from + i + 1).toString(16).padStart(32, "a"), spanId: (from + i + 1).toString(16).padStart(16, "b"), name: "GET /many", kind: 2,
+      traceId: (from + i + 1).toString(16).padStart(32, "0"), spanId: (from + i + 1).toString(16).padStart(16, "0"), name: "GET /many", kind: 2,
       startTimeUnixNano: `${BigInt(start + from + i) * 1_000_000n}`, endTimeUnixNano: `${BigInt(start + from + i + 5) * 1_000_000n}`,
       attributes: [{ key: "http.request.method", value: { stringValue: "GET" } }, { key: "url.path", value: { stringValue: `/many/${from + i}` } }],
     }));

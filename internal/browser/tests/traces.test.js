@@ -57,7 +57,7 @@ test("a new trace appears without reload, and its waterfall has gateway and back
   await page.getByText("looked up /orders/7").waitFor();
   await page.getByRole("tab", { name: "Context" }).click();
   await page.locator(".difference").getByText("traceparent").waitFor();
-  await page.locator(".applied").getByText("shop").waitFor();
+  await page.locator(".applied").getByText("shop", { exact: true }).waitFor();
   assert.match(page.url(), /tab=context/, "the tab is part of the address");
   await page.keyboard.press("Escape");
   await page.locator(rows).first().waitFor();

@@ -63,6 +63,12 @@ func newCapture(p *entity.Plugin, env plugin.Env) (plugin.Instance, error) {
 	return c, nil
 }
 
+// Quiet says that the plugin's phases have no spans of their own.
+func (c *capture) Quiet() {}
+
+// SizeBlind says that the plugin does not look at the sizes in the summary.
+func (c *capture) SizeBlind() {}
+
 // keyNames are what the key-auth plugins of a configuration call their keys.
 func keyNames(plugins []*entity.Plugin) (names []string) {
 	for _, p := range plugins {
@@ -90,6 +96,7 @@ type record struct {
 	tee               *tee // nil: the request's body is not noted
 	declared          int64
 	request, response sink
+	masked            marks
 }
 
 // begin notes the request's head, in the first phase that runs.
@@ -187,7 +194,8 @@ func (c *capture) Log(ctx *plugin.Context) {
 	r.response.release()
 	clear(r.headers)
 	clear(r.scratch)
-	*r = record{headers: r.headers[:0], scratch: r.scratch[:0]}
+	clear(r.masked.places)
+	*r = record{headers: r.headers[:0], scratch: r.scratch[:0], masked: marks{places: r.masked.places[:0]}}
 	c.records.Put(r)
 }
 
@@ -227,8 +235,7 @@ func setter(root tracing.Span) func(key string, value tracing.Value) {
 
 // describe sets the attributes of the root span.
 func (c *capture) describe(ctx *plugin.Context, r *record) {
-	var found marks
-	masking := func(part string) *masking { return &masking{redactor: &c.redactor, marks: &found, part: part} }
+	masking := func(part string) *masking { return &masking{redactor: &c.redactor, marks: &r.masked, part: part} }
 	set := setter(ctx.Root)
 	if c.PeerAddress {
 		set(keyPeer, tracing.StringValue(ctx.Peer.String()))
@@ -249,20 +256,9 @@ func (c *capture) describe(ctx *plugin.Context, r *record) {
 	if c.ResponseBody {
 		c.describeBody(set, bodyKeys{keyResponseBody, keyResponseBody + ".size", keyResponseBody + ".sha256"}, &r.response, r.responseCoding, masking("response.body"))
 	}
-	if len(found.places) == 0 {
-		return
+	if len(r.masked.places) > 0 {
+		set(keyMasked, tracing.StringValue(string(r.masked.appendJSON(nil))))
 	}
-	if found.more {
-		found.places = append(found.places, "…")
-	}
-	list := []byte{'['}
-	for i, place := range found.places {
-		if i > 0 {
-			list = append(list, ',')
-		}
-		list = appendQuoted(list, place)
-	}
-	set(keyMasked, tracing.StringValue(string(append(list, ']'))))
 }
 
 type bodyKeys struct{ text, size, digest string }

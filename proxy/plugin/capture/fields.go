@@ -92,7 +92,7 @@ func (n *names) header(name string) *headerName {
 		return &headerName{quoted: `"":`}
 	}
 	last := len(name) - 1
-	at := &n.headers[(len(name)*31+int(name[0])*7+int(name[last])*3+int(name[last/2]))%len(n.headers)]
+	at := &n.headers[(len(name)<<5^int(name[0])<<3^int(name[last])<<6^int(name[last/2])^int(name[last*3/4])<<2)%len(n.headers)]
 	if known := at.Load(); known != nil && known.name == name {
 		return known
 	}
@@ -112,7 +112,7 @@ func (m *masking) value(out []byte, of *headerName, value string) []byte {
 		out = append(out, '"')
 		return append(m.hide(out, of.name), '"')
 	case strings.IndexByte(value, '=') >= 0: // parameters, and those of a URL
-		return appendQuoted(out, m.lines(nil, []byte(value)))
+		return appendQuoted(out, string(m.lines(nil, []byte(value))))
 	}
 	return appendQuoted(out, value)
 }
@@ -126,10 +126,10 @@ var plain = func() (table [256]bool) {
 }()
 
 // load reads eight bytes.
-func load[T ~string | ~[]byte](text T, at int) uint64 {
-	_ = text[at+7]
-	return uint64(text[at]) | uint64(text[at+1])<<8 | uint64(text[at+2])<<16 | uint64(text[at+3])<<24 |
-		uint64(text[at+4])<<32 | uint64(text[at+5])<<40 | uint64(text[at+6])<<48 | uint64(text[at+7])<<56
+func load(text string, at int) uint64 {
+	eight := text[at : at+8]
+	return uint64(eight[0]) | uint64(eight[1])<<8 | uint64(eight[2])<<16 | uint64(eight[3])<<24 |
+		uint64(eight[4])<<32 | uint64(eight[5])<<40 | uint64(eight[6])<<48 | uint64(eight[7])<<56
 }
 
 // allPlain reports whether eight bytes are plain.
@@ -139,19 +139,22 @@ func allPlain(word uint64) bool {
 }
 
 // appendQuoted writes text as a JSON string. What is no UTF-8 is replaced.
-func appendQuoted[T ~string | ~[]byte](out []byte, text T) []byte {
+func appendQuoted(out []byte, text string) []byte {
 	const hexDigits = "0123456789abcdef"
 	out = append(out, '"')
 	kept := 0
 	for i := 0; i < len(text); {
+		if i+8 <= len(text) && allPlain(load(text, i)) {
+			i += 8
+			continue
+		}
 		c := text[i]
 		if plain[c] {
-			for i++; i+8 <= len(text) && allPlain(load(text, i)); i += 8 {
-			}
+			i++
 			continue
 		}
 		if c >= utf8.RuneSelf {
-			if r, size := utf8.DecodeRuneInString(string(text[i:min(i+utf8.UTFMax, len(text))])); r != utf8.RuneError || size > 1 {
+			if r, size := utf8.DecodeRuneInString(text[i:]); r != utf8.RuneError || size > 1 {
 				i += size
 				continue
 			}

@@ -204,7 +204,7 @@ func (t *tokens) text() bool {
 		}
 	}
 	if shown, same := t.nested(content); !same {
-		quoted := appendQuoted(nil, shown)
+		quoted := appendQuoted(nil, string(shown))
 		t.replace(found.first, found.last, quoted[1:len(quoted)-1])
 	}
 	return true

@@ -37,7 +37,7 @@ type names struct {
 	// seen are names of JSON fields that mean no secret, each at the place that its hash says: the same come again and
 	// again. headers is the like for names of headers, secret or not. These two alone change.
 	seen    [256]atomic.Pointer[fieldName]
-	headers [128]atomic.Pointer[headerName]
+	headers [512]atomic.Pointer[headerName]
 }
 
 // fieldName is the name of a JSON field of up to 15 bytes, behind zeros and a quote.

@@ -26,18 +26,44 @@ const maxMarks = 32
 
 // marks are the places where something was masked, in the order they were met, each once.
 type marks struct {
-	places []string
+	places []place
 	more   bool // there were further ones
 }
 
-func (m *marks) add(place string) {
+// place is a part of a request, "request.body", and what was masked there: the name of a field, or what it was taken for.
+type place struct{ part, name string }
+
+func (m *marks) add(at place) {
 	switch {
-	case slices.Contains(m.places, place):
+	case slices.Contains(m.places, at):
 	case len(m.places) >= maxMarks:
 		m.more = true
 	default:
-		m.places = append(m.places, place)
+		m.places = append(m.places, at)
 	}
+}
+
+// appendJSON writes the places as a list, names in lower case.
+func (m *marks) appendJSON(out []byte) []byte {
+	out = append(out, '[')
+	for i, at := range m.places {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(append(append(out, '"'), at.part...), '.')
+		from := len(out)
+		out = appendQuoted(out, at.name)
+		out = append(out[:from], out[from+1:]...) // without its first quote
+		for j := from; j < len(out); j++ {
+			if out[j]-'A' < 26 {
+				out[j] |= 0x20
+			}
+		}
+	}
+	if m.more {
+		out = append(out, `,"…"`...)
+	}
+	return append(out, ']')
 }
 
 // masking is the redaction of one part of a request.
@@ -52,19 +78,14 @@ type masking struct {
 // maxNested bounds texts within texts, a JSON document in a string of another for example.
 const maxNested = 4
 
-// hide writes the mask and marks the place.
-func (m *masking) hide(out []byte, place string) []byte {
-	m.mark(place)
-	return append(out, m.mask...)
-}
-
-// mark notes that something was masked at a place within the part: the name of a field, or what it was taken for.
-func (m *masking) mark(place string) {
+// hide writes the mask and marks the place by the name of a field, or by what the text was taken for.
+func (m *masking) hide(out []byte, name string) []byte {
 	const longest = 64
-	if len(place) > longest {
-		place = place[:longest]
+	if len(name) > longest {
+		name = name[:longest]
 	}
-	m.marks.add(m.part + "." + strings.ToLower(strings.ToValidUTF8(place, "?")))
+	m.marks.add(place{m.part, name})
+	return append(out, m.mask...)
 }
 
 // format is how a text is read.
@@ -429,6 +450,9 @@ func (m *masking) table(out, in []byte) []byte {
 // target masks a path with its query.
 func (m *masking) target(target string) string {
 	if m.off {
+		return target
+	}
+	if plain := []byte(target); m.clean(plain, formatText) && bytes.IndexByte(plain, '%') < 0 {
 		return target
 	}
 	path, query, found := strings.Cut(target, "?")

@@ -23,6 +23,15 @@ func masker(found *marks, cut bool) *masking {
 	}
 }
 
+// String lists the places.
+func (m *marks) String() string {
+	var places []string
+	for _, at := range m.places {
+		places = append(places, at.part+"."+strings.ToLower(at.name))
+	}
+	return strings.Join(places, " ")
+}
+
 func TestText(t *testing.T) {
 	const (
 		asJSON, asForm, asText, asXML, asHTML = "application/json", "application/x-www-form-urlencoded", "text/plain", "text/xml", "text/html"
@@ -98,7 +107,7 @@ func TestText(t *testing.T) {
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
-			if diff := cmp.Diff(c.marks, strings.Join(found.places, " ")); diff != "" {
+			if diff := cmp.Diff(c.marks, found.String()); diff != "" {
 				t.Errorf("marks (-want +got)\n%s", diff)
 			}
 			if strings.HasPrefix(c.name, "by path") {

@@ -1,9 +1,6 @@
 package capture
 
-import (
-	"bytes"
-	"encoding/binary"
-)
+import "bytes"
 
 // Card numbers have 13 to 19 digits, in groups with a space or a hyphen between them or in one.
 const (
@@ -20,27 +17,20 @@ func letter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 // nextCard finds the first card number in text from position from on. cut tells that text goes on unseen: what could be
 // the beginning of a number is then taken for one.
 func nextCard(text []byte, from int, cut bool) (start, end int, ok bool) {
-	// Whatever card number there is covers minCard bytes, which are all digits or separators, and so 8 bytes from one
-	// place or another in 6. Those bytes, and few others, are from 0x20 to 0x3f. What is cut may be shorter.
-	const (
-		stride = minCard - 8 + 1
-		high   = 0xe0 * ones
-		spaces = 0x20 * ones
-	)
-	for probe := from; probe+8 <= len(text); probe += stride {
-		if binary.LittleEndian.Uint64(text[probe:probe+8])&high != spaces {
-			continue
-		}
-		if start, end, ok = cardAround(text, from, probe, cut); ok {
-			return start, end, true
-		}
-	}
-	// The last bytes make no eight.
-	for probe := max(from, len(text)-2*minCard); probe < len(text); probe++ {
-		if digit(text[probe]) && (probe == from || !digit(text[probe-1])) {
+	// Whatever card number there is covers minCard bytes, and of any two bytes in it one is a digit. So it is enough to
+	// look at one pair in minCard-1. What is cut may be shorter.
+	const stride = minCard - 1
+	for probe := from; probe+1 < len(text); probe += stride {
+		if pair := text[probe : probe+2]; digit(pair[0]) || digit(pair[1]) {
 			if start, end, ok = cardAround(text, from, probe, cut); ok {
 				return start, end, true
 			}
+		}
+	}
+	// The last pair may be beyond the end.
+	for probe := max(from, len(text)-stride); probe < len(text); probe++ {
+		if digit(text[probe]) {
+			return cardAround(text, from, probe, cut)
 		}
 	}
 	return 0, 0, false

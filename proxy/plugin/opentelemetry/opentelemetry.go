@@ -304,7 +304,9 @@ func (o *instance) settle(ctx *plugin.Context) *state {
 			ctx.Notes.Sampling = because(s.in.Sampled, o.strategy, sampler, s.sampled)
 		}
 	}
-	if ctx.Notes != nil {
+	// Most requests begin a trace. That they bring no context of another format than those that are read is not worth a
+	// look at each of their headers.
+	if ctx.Notes != nil && s.in.Format != 0 {
 		ctx.Notes.TraceIn = propagation.Fields(ctx.Request.Header)
 	}
 	if o.exporters.lines.sending() {
