@@ -13,6 +13,7 @@ const (
 	defaultLimit = 100
 	maxLimit     = 1000
 	maxFile      = 32 << 20 // bytes of a file to import
+	maxImports   = 2        // at once
 )
 
 // filter reads the filter of a request. Where it cannot be read, that is answered.
@@ -111,6 +112,14 @@ func (m *manager) applied(w http.ResponseWriter, r *http.Request) {
 }
 
 func (m *manager) importFile(w http.ResponseWriter, r *http.Request) {
+	select {
+	case m.imports <- struct{}{}:
+		defer func() { <-m.imports }()
+	default:
+		w.Header().Set("Retry-After", "1")
+		fail(w, http.StatusTooManyRequests, "other files are being imported")
+		return
+	}
 	file, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxFile))
 	if err != nil {
 		bodyFault(w, err)

@@ -39,7 +39,7 @@ func Handler(o Options) http.Handler {
 	if o.Files == nil {
 		o.Files = Static()
 	}
-	m := &manager{Options: o, guard: newGuard(o), streams: make(chan struct{}, maxStreams)}
+	m := &manager{Options: o, guard: newGuard(o), streams: make(chan struct{}, maxStreams), imports: make(chan struct{}, maxImports)}
 	receiver := traces.NewReceiver(o.Store)
 
 	inside := http.NewServeMux()
@@ -84,7 +84,8 @@ func Handler(o Options) http.Handler {
 type manager struct {
 	Options
 	guard   *guard
-	streams chan struct{}
+	streams chan struct{} // one taken for each that is open
+	imports chan struct{} // and for each that is under way
 }
 
 // writeJSON answers. Answers are kept out of caches: they hold what others must not see.

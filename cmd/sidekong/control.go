@@ -19,7 +19,7 @@ import (
 )
 
 // kongVersion is the Kong whose Admin API ours is: tools look at it before they speak.
-const kongVersion = "3.9.1"
+const kongVersion = "3.9.3"
 
 // adminAPI makes the Admin API. public says that others than this machine's users can reach it; session, if not nil,
 // tells who has logged in to the page that it is part of.

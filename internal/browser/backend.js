@@ -36,29 +36,37 @@ export async function bodyOf(request) {
  */
 export function startBackend(receiver, service = "backend") {
   return serve(async (request, response) => {
-    const started = Date.now();
+    const started = now();
     const body = await bodyOf(request);
     const { pathname } = new URL(request.url ?? "/", "http://backend");
     if (pathname.startsWith("/slow")) await new Promise((resolve) => { setTimeout(resolve, 150); });
     const status = pathname.startsWith("/fails") ? 500 : request.method === "POST" ? 201 : 200;
     const answer = { method: request.method, path: pathname, id: Number(/\d+/.exec(pathname)?.[0] ?? 0), state: "open", received: body.length };
-    // The spans are sent before the answer, so that whoever got the answer finds them.
-    await report(receiver.url, service, request, status, started);
+    const took = now() - started;
     response.writeHead(status, { "Content-Type": "application/json", "X-Backend": "node" });
     response.end(JSON.stringify(answer));
+    // As an SDK does it, the spans come after the answer.
+    await report(receiver.url, service, request, status, started, took).catch((error) => {
+      if (error.cause?.code !== "ECONNREFUSED" && error.cause?.code !== "ECONNRESET") throw error; // the sidecar has ended
+    });
   });
 }
 
-/** @param {string} url @param {string} service @param {import("node:http").IncomingMessage} request @param {number} status @param {number} started */
-async function report(url, service, request, status, started) {
+/** Milliseconds since 1970, as finely as the gateway has them. */
+function now() {
+  return performance.timeOrigin + performance.now();
+}
+
+/** @param {string} url @param {string} service @param {import("node:http").IncomingMessage} request @param {number} status @param {number} started @param {number} took */
+async function report(url, service, request, status, started, took) {
   const [, traceId, parentSpanId] = /^00-([0-9a-f]{32})-([0-9a-f]{16})-/.exec(String(request.headers.traceparent ?? "")) ?? [];
   if (!url || !traceId) return;
-  const nanos = (/** @type {number} */ ms) => `${BigInt(Math.round(ms)) * 1_000_000n}`;
+  const nanos = (/** @type {number} */ ms) => `${BigInt(Math.round(ms * 1000)) * 1000n}`;
   const text = (/** @type {string} */ key, /** @type {string} */ stringValue) => ({ key, value: { stringValue } });
   const server = randomBytes(8).toString("hex");
   const resource = { attributes: [text("service.name", service), text("telemetry.sdk.language", "nodejs")] };
   const span = (/** @type {string} */ spanId, /** @type {string} */ parent, /** @type {string} */ name, /** @type {number} */ kind, /** @type {object} */ more = {}) => ({
-    traceId, spanId, parentSpanId: parent, name, kind, startTimeUnixNano: nanos(started), endTimeUnixNano: nanos(Math.max(Date.now(), started + 1)), ...more,
+    traceId, spanId, parentSpanId: parent, name, kind, startTimeUnixNano: nanos(started), endTimeUnixNano: nanos(started + took), ...more,
   });
   const failed = status >= 500;
   await post(`${url}/v1/traces`, { resourceSpans: [{ resource, scopeSpans: [{ scope: { name: "backend" }, spans: [
@@ -67,7 +75,7 @@ async function report(url, service, request, status, started) {
       status: failed ? { code: 2, message: "the database does not answer" } : {},
       events: failed ? [{ name: "exception", timeUnixNano: nanos(started), attributes: [text("exception.type", "ECONNREFUSED")] }] : [],
     }),
-    span(randomBytes(8).toString("hex"), server, "SELECT orders", 3, { attributes: [text("db.system", "postgresql"), text("db.name", "shop"), text("db.statement", "SELECT * FROM orders WHERE id = $1")] }),
+    span(randomBytes(8).toString("hex"), server, "SELECT orders", 3, { startTimeUnixNano: nanos(started + took * 0.15), endTimeUnixNano: nanos(started + took * 0.7), attributes: [text("db.system", "postgresql"), text("db.name", "shop"), text("db.statement", "SELECT * FROM orders WHERE id = $1")] }),
   ] }] }] });
   await post(`${url}/v1/logs`, { resourceLogs: [{ resource, scopeLogs: [{ logRecords: [{
     traceId, spanId: server, timeUnixNano: nanos(started), severityNumber: failed ? 17 : 9, severityText: failed ? "ERROR" : "INFO",

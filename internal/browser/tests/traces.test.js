@@ -118,7 +118,7 @@ test("pause, go on, clear and follow", async () => {
   await page.goto(`${stage.sidecar.page}/#/traces`);
   await stage.send("/orders/100");
   await page.locator(rows).filter({ hasText: "/orders/100" }).waitFor();
-  await page.getByRole("button", { name: "Pause" }).click();
+  await page.getByRole("button", { name: "Pause" }).press("Enter");
   await stage.send("/orders/101");
   await page.getByText("Paused, 1 trace waiting").waitFor();
   assert.equal(await page.locator(rows).filter({ hasText: "/orders/101" }).count(), 0);

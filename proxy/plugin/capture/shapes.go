@@ -21,7 +21,9 @@ func nextCard(text []byte, from int, cut bool) (start, end int, ok bool) {
 	// look at one pair in minCard-1. What is cut may be shorter.
 	const stride = minCard - 1
 	for probe := from; probe+1 < len(text); probe += stride {
-		if pair := text[probe : probe+2]; digit(pair[0]) || digit(pair[1]) {
+		pair := text[probe : probe+2]
+		// Digits, and few others, are from 0x30 to 0x3f.
+		if two := uint(pair[0]) | uint(pair[1])<<8; two&0xf0 == 0x30 || two&0xf000 == 0x3000 {
 			if start, end, ok = cardAround(text, from, probe, cut); ok {
 				return start, end, true
 			}

@@ -33,7 +33,7 @@ function inside(schema, depth) {
   return [
     h("span", { class: "type" }, typeOf(schema)),
     schema.enum ? h("small", {}, ` ${schema.enum.map((one) => JSON.stringify(one)).join(" | ")}`) : null,
-    schema["x-sensitive"] ? h("span", { class: "tag warn" }, "sensitive") : null,
+    schema["x-sensitive"] ? h("span", { class: "tag warn", title: schema["x-sensitive"] }, "sensitive") : null,
     properties.length > 0 ? h("ul", {}, properties.map(([name, sub]) => h("li", {},
       h("span", { class: "k" }, name), (schema.required ?? []).includes(name) ? ": " : "?: ", ...inside(sub, depth + 1)))) : null,
     schema.items ? h("ul", {}, h("li", {}, ...inside(schema.items, depth + 1))) : null,

@@ -45,6 +45,8 @@ function takesText(target) {
 function pressed(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   if (takesText(event.target) || document.querySelector("dialog[open]")) return;
+  // Enter belongs to what has the focus.
+  if (event.key === "Enter" && event.target instanceof Element && event.target.closest("button, a, summary")) return;
   const single = event.key.length === 1;
   if (silenced() && single && event.key !== "?") return;
 

@@ -28,7 +28,7 @@ export function spanPanel() {
       h("dl", { class: "facts-grid" },
         fact("Service", span.service || "–"), fact("Kind", span.kind || "–"),
         fact("Duration", `${duration(span.duration)}${span.self < span.duration ? `, ${duration(span.self)} of it its own` : ""}`),
-        fact("Start", `${duration(span.start)} after the trace's, ${moment(summary.time + span.start)}`),
+        fact("Start", `at ${duration(span.start)}, ${moment(summary.time + span.start)}`),
         fact("Span id", h("code", {}, span.id)),
         span.parent && fact("Parent", h("code", {}, span.parent), span.missing && h("span", { class: "quiet" }, " not here")),
         span.scope && fact("Recorded by", span.scope),

@@ -22,7 +22,7 @@ export function strip(trace, toSpan) {
   const bar = h("div", { class: "who", role: "img", "aria-label": `Whose time it was: ${told.join(", ")}` },
     trace.strip.map((part) => {
       const piece = h("i", { class: part.who, title: `${names[part.who]}: ${part.what}, ${duration(part.duration)}` });
-      piece.style.flexGrow = String(Math.max(part.duration / whole, 0.002));
+      piece.style.flexGrow = String(Math.max(part.duration / whole, 0.001));
       if (part.span >= 0) piece.addEventListener("click", () => toSpan(part.span));
       return piece;
     }));

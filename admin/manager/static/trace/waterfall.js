@@ -141,7 +141,7 @@ export function waterfall(chosen, signal) {
     const [bar, amount] = /** @type {HTMLElement[]} */ ([...track.children]);
     const left = share(span.start);
     const right = share(span.start + span.duration);
-    bar.style.left = `${left}%`;
+    bar.style.left = `${Math.min(left, 99.6)}%`;
     bar.style.width = `${Math.max(0, right - left)}%`;
     bar.hidden = right < 0 || left > 100;
     amount.textContent = duration(span.duration);
