@@ -94,7 +94,7 @@ type Histogram struct {
 // Exporter is one queue of spans, or of records of another signal, and what became of them:
 // Created = Delivered + Rejected + the sum of Dropped + Queued.
 type Exporter struct {
-	ID          string            `json:"id"` // tells exporters with equal endpoints apart
+	ID          string            `json:"id"`     // tells exporters with equal endpoints apart
 	Signal      string            `json:"signal"` // traces, logs, access_logs or metrics
 	Endpoint    string            `json:"endpoint"`
 	Created     uint64            `json:"created"`

@@ -68,7 +68,9 @@ func TestGRPCInterop(t *testing.T) {
 		test          testgrpc.TestServiceClient
 		unimplemented testgrpc.UnimplementedServiceClient
 	}
-	const none = -1 // no status came: the client went before
+	// none: the client gives the call up, at once or after a millisecond. Whether it got that far, and whether the server
+	// was done before, is a race that any outcome may win.
+	const none = -1
 	cases := []struct {
 		name    string
 		do      func(context.Context, clients)
@@ -156,13 +158,13 @@ func TestGRPCInterop(t *testing.T) {
 						}
 					case "kong.balancer":
 						tries++
-						if failed(span) != (test.status > 0) {
+						if test.status != none && failed(span) != (test.status > 0) {
 							t.Errorf("%s: status %v of the try", test.name, span.Status)
 						}
 						checkCall(t, test.name, span, test.methods, test.status)
 					}
 				}
-				if roots == 0 || tries > roots || tries == 0 && test.status != none {
+				if tries > roots || tries == 0 && test.status != none {
 					t.Errorf("%s: %d roots, %d tries", test.name, roots, tries)
 				}
 			}
@@ -175,7 +177,7 @@ func checkCall(t *testing.T, name string, span collector.Span, methods string, s
 	service, _ := span.Attribute("rpc.service").(string)
 	code := span.Attribute("rpc.grpc.status_code")
 	if status < 0 {
-		if code != nil && code != int64(1) && code != int64(4) {
+		if code != nil && code != int64(0) && code != int64(1) && code != int64(4) {
 			t.Errorf("%s: rpc.grpc.status_code %v of a call that was given up", name, code)
 		}
 		return

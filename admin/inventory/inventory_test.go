@@ -32,7 +32,9 @@ func seen(request string, change ...func(*Observation)) Observation {
 
 func answered(status int) func(*Observation) { return func(o *Observation) { o.Status = status } }
 
-func routed(pattern string) func(*Observation) { return func(o *Observation) { o.RoutePattern = pattern } }
+func routed(pattern string) func(*Observation) {
+	return func(o *Observation) { o.RoutePattern = pattern }
+}
 
 func bodies(request, response string) func(*Observation) {
 	return func(o *Observation) {

@@ -261,10 +261,10 @@ func (a *app) watchDatabase(ctx context.Context) error {
 		a.unreachable.Store(nil)
 		notice(a.logger, "the database is back")
 	})
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil // the program ends
 }
 
 // applied returns when this process serves what the database holds.

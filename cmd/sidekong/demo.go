@@ -79,7 +79,7 @@ func demoCommand(sys system) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		defer os.RemoveAll(prefix)
+		defer func() { _ = os.RemoveAll(prefix) }() // it is the system's to clean up otherwise
 		return demo(ctx, sys, prefix, f)
 	})
 }

@@ -81,8 +81,10 @@ func (w *memoryWatch) look(used memory) {
 // readMemory asks the runtime. It costs microseconds and stops nothing.
 func readMemory() func() memory {
 	samples := []metrics.Sample{
-		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"},
-		{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"},
+		{Name: "/gc/heap/live:bytes"},
+		{Name: "/memory/classes/heap/stacks:bytes"},
+		{Name: "/memory/classes/total:bytes"},
+		{Name: "/memory/classes/heap/released:bytes"},
 	}
 	return func() memory {
 		metrics.Read(samples)

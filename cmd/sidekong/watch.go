@@ -24,7 +24,7 @@ func watchFiles(ctx context.Context, paths []string, logger *slog.Logger, change
 		logger.Warn("configuration files are not watched: reload with SIGHUP or sidekong reload", "error", err)
 		return
 	}
-	defer watcher.Close()
+	defer func() { _ = watcher.Close() }() // nothing is left to do about it
 	var folders []string
 	files := map[string]bool{} // watched by name; those in a folder of paths by their folder
 	for _, path := range paths {

@@ -95,7 +95,7 @@ func parseTime(value string) (time.Duration, error) {
 	}
 	bad := &invalid{value, "is not a time", "seconds, or numbers with ms, s, m, h, d, w, M or y behind them, such as 90s or 1m 30s"}
 	var sum time.Duration
-	for _, part := range strings.Fields(splitUnits(value)) {
+	for part := range strings.FieldsSeq(splitUnits(value)) {
 		number := strings.TrimRight(part, "abcdefghijklmnopqrstuvwxyzM")
 		name := part[len(number):]
 		if name == "" {
