@@ -276,9 +276,7 @@ func (a *api) fieldSchema(f *entity.Field) entity.Object {
 		out["additionalProperties"] = a.fieldSchema(required(f.Values))
 	case entity.RecordType:
 		kind = "object"
-		for name, value := range a.recordSchema(f.Record) {
-			out[name] = value
-		}
+		maps.Copy(out, a.recordSchema(f.Record))
 	case entity.Foreign:
 		kind = "object"
 		out["properties"] = entity.Object{"id": entity.Object{"type": "string", "format": "uuid"}}

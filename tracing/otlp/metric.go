@@ -76,7 +76,7 @@ func (m *Metric) message() *metricspb.Metric {
 		p := &m.Points[i]
 		histogram.DataPoints = append(histogram.DataPoints, &metricspb.HistogramDataPoint{
 			StartTimeUnixNano: start, TimeUnixNano: at, Attributes: keyValues(p.Attributes),
-			Count: p.Count, Sum: proto.Float64(p.Sum), BucketCounts: p.Buckets, ExplicitBounds: m.Bounds,
+			Count: p.Count, Sum: new(p.Sum), BucketCounts: p.Buckets, ExplicitBounds: m.Bounds,
 		})
 	}
 	out.Data = &metricspb.Metric_Histogram{Histogram: histogram}

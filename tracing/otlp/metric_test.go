@@ -47,7 +47,7 @@ func TestMeasurements(t *testing.T) {
 		{Name: "latency", Unit: "s", Data: &metricspb.Metric_Histogram{Histogram: &metricspb.Histogram{
 			AggregationTemporality: cumulative,
 			DataPoints: []*metricspb.HistogramDataPoint{{
-				StartTimeUnixNano: 100e9, TimeUnixNano: 160e9, Count: 3, Sum: proto.Float64(2.5),
+				StartTimeUnixNano: 100e9, TimeUnixNano: 160e9, Count: 3, Sum: new(2.5),
 				BucketCounts: []uint64{1, 1, 1}, ExplicitBounds: []float64{0.1, 1},
 			}},
 		}}},

@@ -45,7 +45,14 @@ export function spanPanel() {
       attributesSection("Resource", trace.resources[span.resource]?.attributes ?? [], true));
   }
 
-  return { element, show };
+  /** Closes it where it covers the waterfall; false where it does not. */
+  function close() {
+    const covers = getComputedStyle(element).position === "fixed" && !element.hasAttribute("data-shut");
+    if (covers) element.toggleAttribute("data-shut", true);
+    return covers;
+  }
+
+  return { element, show, close };
 }
 
 /** @param {string} name @param {...import("../shell/dom.js").Child} value */

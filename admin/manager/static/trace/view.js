@@ -39,7 +39,7 @@ export async function open(root, place, signal) {
   show();
 
   addShortcuts(signal, "Trace", {
-    Escape: ["Back to the list", () => go(lastList())],
+    Escape: ["Back to the list", () => { if (!panel.close()) go(lastList()); }],
     1: ["Waterfall", () => tabs.choose("waterfall")],
     2: ["Messages", () => tabs.choose("messages")],
     3: ["Context", () => tabs.choose("context")],

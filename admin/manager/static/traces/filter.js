@@ -13,6 +13,12 @@ const quickWords = [
   ["Errors", "error=true"], ["4xx and 5xx", "status>=400"], ["> 100 ms", "duration>100ms"], ["> 1 s", "duration>1s"],
 ];
 
+/** What is offered where nothing is typed yet. */
+const examples = [
+  ["status>=500", "failed"], ["duration>100ms", "slow"], ["http.route=/users", "an attribute"], ["service=billing", "a service"],
+  ["name~\"GET .*\"", "a regular expression"], ["-path=/health", "all but these"], ["has:exception.type", "that have it"], ["\"two words\"", "text anywhere"],
+];
+
 /**
  * The words of a filter: separated by spaces that no quotes hold.
  *
@@ -154,6 +160,8 @@ export function filterBar(initial, apply) {
     if (operator) {
       offers = (known.values[name] ?? []).filter((v) => v.toLowerCase().includes(value.toLowerCase()) && v !== value)
         .map((v) => ({ insert: `${minus}${name}${operator}${quote(v)} `, shown: v, hint: "" }));
+    } else if (input.value.trim() === "") {
+      offers = examples.map(([insert, hint]) => ({ insert, shown: insert, hint }));
     } else if (name === "") {
       offers = [];
     } else {
