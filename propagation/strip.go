@@ -27,33 +27,49 @@ var keys = [...][]string{
 	Instana: {instanaTraceKey, instanaSpanKey, instanaLevelKey},
 }
 
-// Injected are the headers that Inject has written for a context, as Fields gives them.
-func (p *Propagator) Injected(h http.Header, in *Context) [][2]string {
-	fields := make([][2]string, 0, 2)
+// AppendInjected appends the headers that Inject has written for a context, and those of the fields that came which are
+// still there, as AppendFields gives them.
+func (p *Propagator) AppendInjected(fields [][2]string, h http.Header, in *Context, came [][2]string) [][2]string {
+	from := len(fields)
 	for rest := uint(p.injected(in)); rest != 0; rest &= rest - 1 {
 		for _, name := range keys[bits.TrailingZeros(rest)] {
-			for _, value := range h[name] {
-				fields = append(fields, [2]string{name, value})
-			}
+			fields = appendField(fields, name, h[name])
 		}
+	}
+	for i := range came {
+		name := came[i][0]
+		if !slices.ContainsFunc(fields[from:], func(f [2]string) bool { return f[0] == name }) {
+			fields = appendField(fields, name, h[name])
+		}
+	}
+	sortFields(fields[from:])
+	return fields
+}
+
+// AppendFields appends the headers of every format as they stand, baggage too, each occurrence as name and value, in the
+// order of their names.
+func AppendFields(fields [][2]string, h http.Header) [][2]string {
+	from := len(fields)
+	for name, values := range h {
+		if carriesContext(name) {
+			fields = appendField(fields, name, values)
+		}
+	}
+	sortFields(fields[from:])
+	return fields
+}
+
+func appendField(fields [][2]string, name string, values []string) [][2]string {
+	for _, value := range values {
+		fields = append(fields, [2]string{name, value})
 	}
 	return fields
 }
 
-// Fields are the headers of every format as they stand, baggage too, each occurrence as name and value, in the order of
-// their names.
-func Fields(h http.Header) [][2]string {
-	var fields [][2]string
-	for name, values := range h {
-		if !carriesContext(name) {
-			continue
-		}
-		for _, value := range values {
-			fields = append(fields, [2]string{name, value})
-		}
+func sortFields(fields [][2]string) {
+	if len(fields) > 1 {
+		slices.SortStableFunc(fields, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
 	}
-	slices.SortStableFunc(fields, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
-	return fields
 }
 
 // carriesContext reports whether a header, by its canonical name, belongs to a format or is baggage.

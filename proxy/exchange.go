@@ -33,6 +33,7 @@ type exchange struct {
 	proxy    httputil.ReverseProxy
 	ctx      plugin.Context
 	attempts []plugin.Try // those that were given an address
+	notes    plugin.Notes
 	passage
 }
 
@@ -52,7 +53,6 @@ type passage struct {
 	match   router.Match
 	place   *place    // what the matched route leads to; nil: no match
 	up      *upstream // where the request goes; nil: nowhere yet
-	notes   plugin.Notes
 
 	trace    *tracing.Trace
 	root     tracing.Span
@@ -373,6 +373,7 @@ func (x *exchange) finish() {
 	x.plugins.Log(&x.ctx)
 	if observe := x.gw.options.Observer; observe != nil {
 		observe(&x.ctx)
+		x.notes.Reset()
 	}
 	x.debugSpans()
 	x.gw.stats.count(x, ended)

@@ -10,7 +10,8 @@ import (
 // Request is a request that the gateway has carried. What it points to is copied by Store.Add, not kept.
 type Request struct {
 	TraceID [16]byte
-	Spans   []byte // as Options.Expand reads them
+	Spans   []byte // as Options.Expand reads them, or as it would give them
+	Encoded bool   // the latter
 	Note
 }
 

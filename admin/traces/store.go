@@ -29,8 +29,8 @@ const (
 type Options struct {
 	Limit    int64  // bytes; 0: DefaultLimit
 	Resource []byte // that the gateway's own spans come from: an OTLP Resource message
-	// Expand turns Request.Spans into the spans as consecutive "spans" fields of an OTLP ScopeSpans message, the root
-	// first, so that this is done for what somebody looks at alone. It gives nil for what it cannot read and may be
+	// Expand turns Request.Spans that are not Encoded into the spans as consecutive "spans" fields of an OTLP ScopeSpans
+	// message, the root first, so that this is done for what somebody looks at alone. It gives nil for what it cannot read and may be
 	// called by several goroutines. nil: they are in that form already.
 	Expand func(spans []byte) []byte
 }
@@ -103,7 +103,7 @@ func (s *Store) Add(r *Request) {
 	size := len(note) - 3
 	note[0], note[1], note[2] = byte(size), byte(size>>8), byte(size>>16)
 	k := kindOwn
-	if s.expand != nil {
+	if s.expand != nil && !r.Encoded {
 		k = kindRaw
 	}
 	s.mu.Lock()

@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -298,5 +300,46 @@ func TestAccessLog(t *testing.T) {
 	}
 	if service, _ := lines[0]["service"].(map[string]any); service["name"] != "a" {
 		t.Errorf("got %s", text)
+	}
+}
+
+// TestInventory: what has passed is in the inventory, as a table, as OpenAPI, and beside a document; it outlives the
+// program where traces are kept.
+func TestInventory(t *testing.T) {
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"id": 7, "email": "ann@example.com"}`)
+	}))
+	defer backend.Close()
+	kept := filepath.Join(t.TempDir(), "traces.db")
+	environ := []string{
+		"KONG_PREFIX=" + t.TempDir(), "KONG_TRACES_STORE=" + kept, "KONG_DECLARATIVE_CONFIG_STRING={_format_version: '3.0', services: [{name: a, url: '" + backend.URL +
+			"', routes: [{name: r, paths: [/orders]}]}], plugins: [{name: sidekong-capture}]}",
+	}
+	c := startControlled(t, environ...)
+	for i := range 5 {
+		c.get("/orders/" + strconv.Itoa(1000+i))
+	}
+	page := "http://" + c.page
+	c.eventually("the calls are in the inventory", func() bool {
+		code, out, _ := c.ask(nil, "inventory", "--address", page)
+		return code == exitOK && regexp.MustCompile(`(?m)^GET +/orders/\{\w+\} .* 5 +200 `).MatchString(out)
+	})
+	code, document, errs := c.ask(nil, "inventory", "--address", page, "--openapi")
+	if code != exitOK || !strings.Contains(document, `"openapi":"3.1`) && !strings.Contains(document, `"openapi": "3.1`) || !strings.Contains(document, "email") {
+		t.Errorf("exit code %d %s\n%s", code, errs, document)
+	}
+	file := filepath.Join(t.TempDir(), "api.yaml")
+	if err := os.WriteFile(file, []byte("openapi: 3.1.0\ninfo: {title: t, version: '1'}\npaths:\n  /customers:\n    get: {responses: {'200': {description: ok}}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, out, errs := c.ask(nil, "inventory", "--address", page, "--compare", file); !strings.Contains(out, "undocumented") || !strings.Contains(out, "unseen") || !strings.Contains(out, "/customers") {
+		t.Errorf("got %s%s", out, errs)
+	}
+	c.stop()
+
+	again := startControlled(t, environ...)
+	if _, out, _ := again.ask(nil, "inventory", "--address", "http://"+again.page); !strings.Contains(out, "/orders/{") {
+		t.Errorf("after a restart: %s", out)
 	}
 }

@@ -70,7 +70,7 @@ func run(ctx context.Context, sys system) int {
 	root.SetOut(sys.stdout)
 	root.SetErr(sys.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(runCommand(sys), checkCommand(sys), settingsCommand(sys), healthCommand(sys), demoCommand(sys), tracesCommand(sys), versionCommand(sys),
+	root.AddCommand(runCommand(sys), checkCommand(sys), settingsCommand(sys), healthCommand(sys), demoCommand(sys), tracesCommand(sys), inventoryCommand(sys), versionCommand(sys),
 		reloadCommand(sys), exportCommand(sys), explainCommand(sys), doctorCommand(sys))
 
 	cmd, err := root.ExecuteContextC(ctx)

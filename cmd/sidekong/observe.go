@@ -18,7 +18,7 @@ type observer struct{ store *traces.Store }
 // restorer makes traces of snapshots.
 var restorer = tracing.NewTracer(tracing.All, 1)
 
-// expand reads what observe stores. It is the store's Options.Expand.
+// expand reads what observe stores of traces that were not exported. It is the store's Options.Expand.
 func expand(snapshot []byte) []byte {
 	trace, err := restorer.Restore(snapshot)
 	if err != nil {
@@ -29,11 +29,16 @@ func expand(snapshot []byte) []byte {
 	return frames
 }
 
-// requests are records on their way to the store, which copies them. Their buffers have the size that most need.
-var requests = sync.Pool{New: func() any { return &traces.Request{Spans: make([]byte, 0, 4<<10)} }}
+// request is a record on its way to the store, which copies it.
+type request struct {
+	traces.Request
+	snapshot []byte
+}
 
-// keepSpans is the largest buffer that is used again.
-const keepSpans = 64 << 10
+var requests = sync.Pool{New: func() any { return new(request) }}
+
+// keepSnapshot is the largest buffer that is used again.
+const keepSnapshot = 64 << 10
 
 // observe is the gateway's Observer.
 func (o observer) observe(c *plugin.Context) {
@@ -46,9 +51,14 @@ func (o observer) observe(c *plugin.Context) {
 	if !c.Trace.Recording() {
 		return
 	}
-	r := requests.Get().(*traces.Request)
+	r := requests.Get().(*request)
 	r.TraceID = c.Trace.ID()
-	r.Spans = c.Trace.AppendSnapshot(r.Spans[:0])
+	if r.Encoded = c.Notes != nil && len(c.Notes.Spans) > 0; r.Encoded {
+		r.Spans = c.Notes.Spans
+	} else {
+		r.snapshot = c.Trace.AppendSnapshot(r.snapshot[:0])
+		r.Spans = r.snapshot
+	}
 	n := &r.Note // of an earlier request; every field is set
 	n.Sampled = c.Trace.Sampled()
 	n.TraceIn, n.TraceOut, n.Sampling = nil, nil, ""
@@ -83,8 +93,9 @@ func (o observer) observe(c *plugin.Context) {
 	if sum.Fault != nil {
 		n.Fault = sum.Fault.Error()
 	}
-	o.store.Add(r)
-	if cap(r.Spans) <= keepSpans {
+	o.store.Add(&r.Request)
+	r.Spans = nil
+	if cap(r.snapshot) <= keepSnapshot {
 		requests.Put(r)
 	}
 }

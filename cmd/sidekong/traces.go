@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,18 +50,8 @@ func tracesCommand(sys system) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if address == "" {
-			if len(s.AdminGUIListen) == 0 {
-				return configError{errors.New("admin_gui_listen is off: there is nobody to ask")}
-			}
-			address = "http://" + reachable(s.AdminGUIListen[0].Address)
-			if s.AdminGUIListen[0].SSL {
-				address = "https://" + reachable(s.AdminGUIListen[0].Address)
-			}
-		}
-		base, err := url.Parse(address)
-		if err != nil || base.Host == "" {
-			return usageError{fmt.Errorf("--address %q is not a URL", address)}
+		if p.pageClient, err = newPageClient(s, address); err != nil {
+			return err
 		}
 		p.filter = strings.Join(args, " ")
 		if _, err := traces.ParseFilter(p.filter); err != nil {
@@ -73,17 +62,8 @@ func tracesCommand(sys system) *cobra.Command {
 			p.tree.Colour = true
 		}
 		p.width = terminalWidth(sys.stdout)
-		// The listener is this machine's own, and its certificate may be one that it signed itself.
-		p.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: isLoopback(base)}}}
-		p.base, p.token = strings.TrimSuffix(base.String(), "/"), s.AdminToken
 		return p.run(ctx, limit)
 	})
-}
-
-// isLoopback reports whether a URL names this machine.
-func isLoopback(u *url.URL) bool {
-	host := u.Hostname()
-	return host == "localhost" || strings.HasPrefix(host, "127.") || host == "::1"
 }
 
 // terminalWidth is the number of columns of a terminal, 0 for what is none.
@@ -111,10 +91,8 @@ const (
 
 // tracePrinter asks a sidecar's page for traces and prints them.
 type tracePrinter struct {
+	*pageClient
 	out, log io.Writer
-	client   *http.Client
-	base     string
-	token    string // secret; "": none
 	filter   string
 	follow   bool
 	json     bool
@@ -153,63 +131,6 @@ func (p *tracePrinter) run(ctx context.Context, limit int) error {
 		case <-time.After(askAgain):
 		}
 	}
-}
-
-// refusal is an answer that is an error.
-type refusal struct {
-	status  int
-	message string
-}
-
-func (r refusal) Error() string {
-	return fmt.Sprintf("the sidecar answers %d: %s", r.status, r.message)
-}
-
-// get asks for something and gives the answer's body.
-func (p *tracePrinter) get(ctx context.Context, path string) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.base+path, nil)
-	if err != nil {
-		return nil, err
-	}
-	if p.token != "" {
-		req.Header.Set("Authorization", "Bearer "+p.token)
-	}
-	res, err := p.client.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("ask the sidecar: %w", err)
-	}
-	if res.StatusCode == http.StatusOK {
-		return res.Body, nil
-	}
-	defer res.Body.Close()
-	var message manager.Message
-	if json.NewDecoder(io.LimitReader(res.Body, 64<<10)).Decode(&message) != nil || message.Message == "" {
-		message.Message = res.Status
-	}
-	return nil, refusal{res.StatusCode, message.Message}
-}
-
-// ask reads an answer of JSON; a *[]byte takes it as it is.
-func (p *tracePrinter) ask(ctx context.Context, path string, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	answer, err := p.get(ctx, path)
-	if err != nil {
-		return err
-	}
-	defer answer.Close()
-	body, err := io.ReadAll(io.LimitReader(answer, maxAnswer))
-	if err != nil {
-		return fmt.Errorf("ask the sidecar: %w", err)
-	}
-	if raw, ok := into.(*[]byte); ok {
-		*raw = body
-		return nil
-	}
-	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("read the sidecar's answer: %w", err)
-	}
-	return nil
 }
 
 // arrival is a trace that is not printed yet.

@@ -84,6 +84,23 @@ type Notes struct {
 	TraceIn, TraceOut [][2]string // headers with trace context as they came in and as they went upstream
 	Sampling          string      // why the trace is, or is not, sampled
 	Dropped           bool        // it was recorded, but is kept from the exporters
+	// Spans are the trace as it was handed to an exporter, complete: the "spans" fields of an OTLP ScopeSpans message.
+	// Empty where it was not, or where its spans have a resource of their own.
+	Spans []byte
+}
+
+// keepSpans is the largest buffer that Notes keep for the next request, in bytes.
+const keepSpans = 64 << 10
+
+// Reset makes the notes ready for another request.
+func (n *Notes) Reset() {
+	spans := n.Spans[:0]
+	if cap(spans) > keepSpans {
+		spans = nil
+	}
+	clear(n.TraceIn)
+	clear(n.TraceOut)
+	*n = Notes{TraceIn: n.TraceIn[:0], TraceOut: n.TraceOut[:0], Spans: spans}
 }
 
 // Context is one request as plugins see it. It belongs to the request: nobody keeps it, or what hangs on it, beyond

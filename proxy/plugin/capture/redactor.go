@@ -165,6 +165,9 @@ func (m *masking) named(in []byte, mark byte) bool {
 		if at = next(in, at, mark); at == len(in) {
 			return false
 		}
+		if clock(in, at) {
+			continue
+		}
 		end := at
 		for end > 0 && (in[end-1] <= ' ' || in[end-1] == '\'') {
 			end--
@@ -191,6 +194,15 @@ func (m *masking) named(in []byte, mark byte) bool {
 			m.names.learn(in[end-16 : end])
 		}
 	}
+}
+
+// clock reports whether the colon at in[at] stands in a time of day, behind hours or minutes: "2026-01-02T03:04:05".
+func clock(in []byte, at int) bool {
+	if at < 4 || !digit(in[at-1]) || !digit(in[at-2]) {
+		return false
+	}
+	before := in[at-3]
+	return before == ':' && digit(in[at-4]) || before == 'T' && digit(in[at-4])
 }
 
 // next is the place of the first mark in in from position at on, len(in) if there is none. It is made for marks that

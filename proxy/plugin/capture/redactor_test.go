@@ -3,20 +3,25 @@ package capture
 import (
 	"encoding/json"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-// masker masks with the default names, the key name X-My-Key and two paths.
-func masker(found *marks, cut bool) *masking {
-	names, err := newNames([]string{"X-My-Key"}, []string{"secretary"})
+var testNames = sync.OnceValue(func() *names {
+	n, err := newNames([]string{"X-My-Key"}, []string{"secretary"})
 	if err != nil {
 		panic(err)
 	}
+	return n
+})
+
+// masker masks with the default names, the key name X-My-Key and two paths.
+func masker(found *marks, cut bool) *masking {
 	return &masking{
 		redactor: &redactor{
-			mask: "MASK", cards: true, names: names,
+			mask: "MASK", cards: true, names: testNames(),
 			paths: [][]string{{"user", "born"}, {"list", "*", "id"}, {"0", "x"}},
 		},
 		marks: found, part: "body", cut: cut,

@@ -4,8 +4,23 @@ import (
 	"strconv"
 	"sync/atomic"
 
+	"sidekong/proxy/plugin"
 	"sidekong/tracing"
+	"sidekong/tracing/otlp"
 )
+
+// notedFrames are a trace's frames that are noted as they are encoded, for somebody who would encode them again.
+type notedFrames struct {
+	otlp.Frames
+	notes *plugin.Notes
+}
+
+// AppendFrames is queue.Encoder.
+func (f notedFrames) AppendFrames(buf []byte) (out []byte, n int) {
+	out, n = f.Frames.AppendFrames(buf)
+	f.notes.Spans = append(f.notes.Spans[:0], out[len(buf):]...)
+	return out, n
+}
 
 // because tells why a trace is, or is not, sampled when its request comes.
 func because(caller tracing.Decision, strategy tracing.Strategy, sampler tracing.Sampler, sampled bool) string {

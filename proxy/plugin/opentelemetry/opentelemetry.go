@@ -307,7 +307,7 @@ func (o *instance) settle(ctx *plugin.Context) *state {
 	// Most requests begin a trace. That they bring no context of another format than those that are read is not worth a
 	// look at each of their headers.
 	if ctx.Notes != nil && s.in.Format != 0 {
-		ctx.Notes.TraceIn = propagation.Fields(ctx.Request.Header)
+		ctx.Notes.TraceIn = propagation.AppendFields(ctx.Notes.TraceIn[:0], ctx.Request.Header)
 	}
 	if o.exporters.lines.sending() {
 		o.claimLines(ctx, s)
@@ -371,11 +371,7 @@ func (o *instance) inject(ctx *plugin.Context, s *state) {
 		TraceID: s.id, SpanID: ctx.Outbound, ParentID: parent, Sampled: s.sampled,
 	})
 	if ctx.Notes != nil {
-		if len(ctx.Notes.TraceIn) == 0 {
-			ctx.Notes.TraceOut = o.propagator.Injected(ctx.Request.Header, &s.in)
-		} else {
-			ctx.Notes.TraceOut = propagation.Fields(ctx.Request.Header)
-		}
+		ctx.Notes.TraceOut = o.propagator.AppendInjected(ctx.Notes.TraceOut[:0], ctx.Request.Header, &s.in, ctx.Notes.TraceIn)
 	}
 }
 
@@ -412,7 +408,12 @@ func (o *instance) Log(ctx *plugin.Context) {
 		resource = o.resources.of(ctx)
 	}
 	if o.exporter != nil && o.keeps(ctx) {
-		o.exporter.queue.Append(otlp.Frames{Trace: ctx.Trace, Resource: resource})
+		frames := otlp.Frames{Trace: ctx.Trace, Resource: resource}
+		if ctx.Notes != nil && len(resource) == 0 {
+			o.exporter.queue.Append(notedFrames{frames, ctx.Notes})
+		} else {
+			o.exporter.queue.Append(frames)
+		}
 	}
 	if o.access != nil {
 		o.access.log(ctx, s.id, s.sampled, resource)

@@ -48,7 +48,9 @@ addShortcuts(null, "Everywhere", {
   t: ["Theme: light, dark, system", turnTheme],
   "?": ["This help", showShortcuts],
 });
-void start();
+await start();
+// The view is there, with what it shows; all else can wait for it.
+performance.mark("interactive");
 startBanner();
 nodeInfo().then((node) => {
   fill(byId("node"),
@@ -62,5 +64,3 @@ async function logOut() {
   await fetch("/api/logout", { method: "POST" });
   location.reload();
 }
-
-performance.mark("interactive");

@@ -15,14 +15,32 @@ import { Refusal } from "../server/client.js";
  * @typedef {(root: HTMLElement, place: Place, signal: AbortSignal) => Promise<void> | void} View
  */
 
-/** @type {Record<string, { title: string, load: () => Promise<{ open: View }> }>} */
+/** @type {Record<string, { title: string, styles: string[], load: () => Promise<{ open: View }> }>} */
 const rooms = {
-  traces: { title: "Traces", load: () => import("../traces/view.js") },
-  trace: { title: "Trace", load: () => import("../trace/view.js") },
-  overview: { title: "Overview", load: () => import("../overview/view.js") },
-  manager: { title: "Manager", load: () => import("../manager/view.js") },
-  inventory: { title: "Inventory", load: () => import("../inventory/view.js") },
+  traces: { title: "Traces", styles: [], load: () => import("../traces/view.js") },
+  trace: { title: "Trace", styles: ["trace"], load: () => import("../trace/view.js") },
+  overview: { title: "Overview", styles: ["trace", "overview"], load: () => import("../overview/view.js") },
+  manager: { title: "Manager", styles: ["manager"], load: () => import("../manager/view.js") },
+  inventory: { title: "Inventory", styles: ["trace", "inventory"], load: () => import("../inventory/view.js") },
 };
+
+/** @type {Map<string, Promise<void>>} */
+const styles = new Map();
+
+/**
+ * Loads a style sheet, once. One that cannot be had is done without.
+ *
+ * @param {string} name
+ * @returns {Promise<void>}
+ */
+function styled(name) {
+  const loading = styles.get(name) ?? new Promise((resolve) => {
+    const done = () => resolve();
+    document.head.append(h("link", { rel: "stylesheet", href: `style/${name}.css`, onload: done, onerror: done }));
+  });
+  styles.set(name, loading);
+  return loading;
+}
 
 /** @param {string} hash @returns {Place} */
 export function parse(hash) {
@@ -108,7 +126,7 @@ export async function show() {
   document.title = `${room.title} – Sidekong`;
   const main = byId("main");
   try {
-    const { open } = await room.load();
+    const [{ open }] = await Promise.all([room.load(), ...room.styles.map(styled)]);
     if (signal.aborted) return;
     const root = h("div", { class: "room" });
     fill(main, root);
