@@ -29,12 +29,12 @@ step = @printf '\n==> %s (%s)\n' '$@' "$$(date +%T)"
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help check build test vet lint fmt fmt-check fuzz bench faults soak postgres postgres-if-installed kubernetes h2spec e2e e2e-if-node image image-test rootfs golden vuln clean
+.PHONY: help check build test vet lint fmt fmt-check fuzz bench faults soak postgres postgres-if-installed kubernetes openapi h2spec e2e e2e-if-node image image-test rootfs golden vuln clean
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-check: fmt-check vet lint build test postgres-if-installed kubernetes bench-guard fuzz h2spec e2e-if-node ## Everything that CI runs.
+check: fmt-check vet lint build test postgres-if-installed kubernetes openapi bench-guard fuzz h2spec e2e-if-node ## Everything that CI runs.
 	@printf '\ncheck: passed (%s)\n' "$$(date +%T)"
 
 build: ## Build the program into bin/.
@@ -110,6 +110,11 @@ postgres-if-installed:
 kubernetes: ## Render the manifests and the chart, and hold them against Kubernetes' types.
 	$(step)
 	cd internal/kubernetes && $(GO) vet ./... && $(GO) test -count 1 ./...
+
+openapi: ## The OpenAPI document of an inventory, by a validator that is not ours.
+	$(step)
+	cd admin/inventory/validate && $(GO) vet . && $(GO) build -o $(CURDIR)/bin/validate .
+	bin/validate admin/inventory/testdata/openapi.json
 
 h2spec: ## h2spec against our HTTP/2 listeners: nothing fails that plain net/http passes.
 	$(step)

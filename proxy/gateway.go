@@ -24,7 +24,6 @@ import (
 // Gateway serves a configuration. It is safe for use by several goroutines.
 type Gateway struct {
 	options   Options
-	secrets   redactor
 	applying  sync.Mutex // held while one configuration takes the place of another
 	current   atomic.Pointer[runtime]
 	draining  atomic.Bool
@@ -36,7 +35,7 @@ type Gateway struct {
 
 // New makes a gateway that answers 404 to everything until Apply gives it a configuration.
 func New(options Options) (*Gateway, error) {
-	g := &Gateway{options: options, secrets: newRedactor(options.RedactedQuery), plain: plainTransport(options.Keepalive), via11: "1.1 " + ServerToken}
+	g := &Gateway{options: options, plain: plainTransport(options.Keepalive), via11: "1.1 " + ServerToken}
 	g.exchanges.New = func() any { return newExchange(g) }
 	if err := g.Apply(&configs.Snapshot{}); err != nil {
 		return nil, err

@@ -29,6 +29,7 @@ type runtime struct {
 	forward   *place              // where everything goes; nil: where its route leads
 	// certificates are what TLS listeners show, by the name of the SNI.
 	certificates map[string][]*tls.Certificate
+	secrets      *plugin.Secrets // what is not recorded
 	users        atomic.Int64
 	closed       atomic.Bool
 	onClose      func(error)
@@ -88,6 +89,7 @@ func (g *Gateway) compile(snapshot *configs.Snapshot) (*runtime, error) {
 		HasUpstream: func(name string) bool { _, ok := snapshot.UpstreamNamed(name); return ok },
 		Plugins:     snapshot.ActivePlugins, RedactedQuery: g.options.RedactedQuery,
 	}
+	rt.secrets = plugin.NewSecrets(env)
 	if rt.plan, err = plugin.NewPlan(g.options.Registry, snapshot.ActivePlugins, env); err != nil {
 		return nil, err
 	}

@@ -58,7 +58,7 @@ func (x *exchange) describeRoot() {
 // describeRequest says what is known of the request once it is routed.
 func (x *exchange) describeRequest(root tracing.Defaults) {
 	c, r := x.gw.options.Conventions, x.r
-	target := x.gw.secrets.target(x.target)
+	target := x.rt.secrets.URI(x.target)
 	c.set(root, attrMethod, tracing.StringValue(r.Method))
 	if c&KongConventions != 0 {
 		c.set(root, attrURL, tracing.StringValue(x.ctx.Scheme+"://"+x.ctx.Host+target))

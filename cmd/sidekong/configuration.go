@@ -144,6 +144,7 @@ func (a *app) load(ctx context.Context) (*configs.Snapshot, []declarative.Warnin
 	if err != nil {
 		return nil, nil, err
 	}
+	a.credentials.Refresh(document)
 	// Credentials are asked for one by one; there may be many.
 	served := *document
 	served.Entities = maps.Clone(document.Entities)
@@ -244,13 +245,17 @@ func (a *app) replaceWhole(ctx context.Context, input declarative.Input) (*decla
 	return snapshot.Document, snapshot.Hash != before, nil
 }
 
-// watchDatabase follows the database: what others write is served, and what is remembered of it is forgotten.
+// watchDatabase follows the database: what others write is served, and what is remembered of it is no longer.
 func (a *app) watchDatabase(ctx context.Context) error {
-	err := a.db.Watch(ctx, func() {
-		a.credentials.Invalidate()
-		if err := a.reload(ctx); err != nil && ctx.Err() == nil {
+	err := a.db.Watch(ctx, func() error {
+		err := a.applied(ctx)
+		if err != nil && ctx.Err() == nil {
 			a.logger.Error("what the database holds is not served", "error", err)
 		}
+		if errors.Is(err, database.ErrUnreachable) {
+			return err
+		}
+		return nil // another try would come to the same
 	}, func(err error) {
 		if err != nil {
 			text := err.Error()
@@ -269,6 +274,9 @@ func (a *app) watchDatabase(ctx context.Context) error {
 
 // applied returns when this process serves what the database holds.
 func (a *app) applied(ctx context.Context) error {
-	a.credentials.Invalidate()
-	return a.reload(ctx)
+	err := a.reload(ctx)
+	if err != nil {
+		a.credentials.Invalidate() // something has changed, and it is not known what
+	}
+	return err
 }

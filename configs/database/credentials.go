@@ -5,9 +5,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 
+	"sidekong/configs/declarative"
 	"sidekong/configs/entity"
 )
 
@@ -24,7 +26,7 @@ type Credentials struct {
 	now func() time.Time
 
 	mu         sync.Mutex
-	generation int // counts Invalidate
+	generation int // counts Invalidate and Refresh
 	found      memo
 	missing    memo
 	asking     map[question]*asked
@@ -36,7 +38,8 @@ type CredentialsOptions struct {
 	TTL     time.Duration // after which an answer is asked for again; 0: when it changes
 }
 
-// NewCredentials makes a cache over a database. Its owner calls Invalidate when Watch tells of a change.
+// NewCredentials makes a cache over a database. Its owner calls Refresh when Watch tells of a change, or Invalidate where
+// it cannot learn what changed.
 func NewCredentials(db DB, o CredentialsOptions) *Credentials {
 	entries := cmp.Or(o.Entries, 100_000)
 	return &Credentials{
@@ -61,12 +64,79 @@ type asked struct {
 }
 
 // Invalidate forgets everything. An answer that is on its way is not remembered.
-func (c *Credentials) Invalidate() {
+func (c *Credentials) Invalidate() { c.forget() }
+
+// forget does what Invalidate does, and gives what was remembered.
+func (c *Credentials) forget() (found, missing memo, generation int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	found, missing = c.found, c.missing
 	c.generation++
-	c.found, c.missing = memo{bound: c.found.bound}, memo{bound: c.missing.bound}
+	c.found, c.missing = memo{bound: found.bound}, memo{bound: missing.bound}
 	c.asking = map[question]*asked{}
+	return found, missing, c.generation
+}
+
+// Refresh forgets what is no longer so, given everything that the database holds now: a change that concerns others
+// costs nobody an answer, so that what is remembered still holds when the database goes away. Keys with an end are
+// forgotten in any case.
+func (c *Credentials) Refresh(document *declarative.Document) {
+	found, missing, generation := c.forget()
+	keepFound, keepMissing := map[question]answer{}, missing.all()
+	remembered := found.all()
+	for _, a := range askable {
+		for _, e := range document.Entities[a.kind] {
+			for _, field := range a.fields {
+				value, ok := e.Object[field].(string)
+				if !ok {
+					continue
+				}
+				q := ask(a.kind, field, value)
+				delete(keepMissing, q)
+				known, ok := remembered[q]
+				if !ok || e.Object["ttl"] != nil {
+					continue
+				}
+				if decoded, err := a.decode(e.Object); err == nil {
+					keepFound[q] = answer{entity: decoded, until: known.until}
+				}
+			}
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.generation != generation {
+		return
+	}
+	for q, a := range keepFound {
+		c.found.keep(q, a)
+	}
+	for q, a := range keepMissing {
+		c.missing.keep(q, a)
+	}
+}
+
+// askable is what can be asked for.
+var askable = []struct {
+	kind   string
+	fields []string
+	decode func(entity.Object) (any, error)
+}{
+	{"keyauth_credentials", []string{"key"}, decodeTo[entity.KeyAuthCredential]},
+	{"basicauth_credentials", []string{"username"}, decodeTo[entity.BasicAuthCredential]},
+	{"consumers", []string{"id", "username"}, decodeTo[entity.Consumer]},
+}
+
+func decodeTo[T any](object entity.Object) (any, error) {
+	to := new(T)
+	if err := entity.Decode(object, to); err != nil {
+		return nil, err
+	}
+	return to, nil
+}
+
+func ask(kind, field, value string) question {
+	return sha256.Sum256([]byte(kind + "\x00" + field + "\x00" + value))
 }
 
 // KeyAuth finds the credential of a key.
@@ -90,22 +160,19 @@ func (c *Credentials) ConsumerNamed(ctx context.Context, username string) (*enti
 }
 
 func find[T any](ctx context.Context, c *Credentials, kind, field, value string) (*T, error) {
-	q := question(sha256.Sum256([]byte(kind + "\x00" + field + "\x00" + value)))
-	answer, err := c.ask(ctx, q, func() (answer, error) {
+	answer, err := c.ask(ctx, ask(kind, field, value), func() (answer, error) {
 		asked := c.now()
 		object, err := c.db.Find(ctx, kind, field, value)
 		if err != nil || object == nil {
 			return answer{}, err
 		}
-		to := new(T)
-		if err := entity.Decode(object, to); err != nil {
-			return answer{}, err
-		}
-		a := answer{entity: to}
+		var a answer
 		if ttl, ok := object["ttl"].(float64); ok && ttl > 0 {
 			a.until = asked.Add(time.Duration(ttl * float64(time.Second)))
+			delete(object, "ttl") // it is what is left, not what counts from created_at
 		}
-		return a, nil
+		a.entity, err = decodeTo[T](object)
+		return a, err
 	})
 	found, _ := answer.entity.(*T)
 	return found, err
@@ -199,4 +266,20 @@ func (m *memo) put(q question, a answer) {
 		m.past, m.recent = m.recent, map[question]answer{}
 	}
 	m.recent[q] = a
+}
+
+// keep is put, unless there is a newer answer.
+func (m *memo) keep(q question, a answer) {
+	if _, ok := m.get(q); !ok {
+		m.put(q, a)
+	}
+}
+
+func (m *memo) all() map[question]answer {
+	all := maps.Clone(m.past)
+	if all == nil {
+		all = make(map[question]answer, len(m.recent))
+	}
+	maps.Copy(all, m.recent)
+	return all
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sidekong/configs/database"
+	"sidekong/configs/declarative"
 	"sidekong/configs/entity"
 )
 
@@ -262,4 +263,76 @@ func TestObserve(t *testing.T) {
 			t.Error(diff)
 		}
 	})
+}
+
+// A change that concerns others costs nobody an answer; what is no longer so is forgotten.
+func TestCredentialsRefresh(t *testing.T) {
+	each(t, func(t *testing.T, b backend) {
+		db := filled(t, b)
+		c := database.NewCredentials(db, database.CredentialsOptions{})
+		ctx := t.Context()
+		ask := func(ctx context.Context) (key *entity.KeyAuthCredential, bob *entity.Consumer, nobody *entity.KeyAuthCredential) {
+			t.Helper()
+			key, err1 := c.KeyAuth(ctx, "k-1")
+			bob, err2 := c.ConsumerNamed(ctx, "bob")
+			nobody, err3 := c.KeyAuth(ctx, "k-3")
+			if err := errors.Join(err1, err2, err3); err != nil {
+				t.Fatal(err)
+			}
+			return key, bob, nobody
+		}
+		refresh := func() {
+			t.Helper()
+			document, _, err := db.Document(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Refresh(document)
+		}
+		key, bob, _ := ask(ctx)
+		if err := db.Insert(ctx, "consumers", consumer(t, 0xfe)); err != nil {
+			t.Fatal(err)
+		}
+		refresh()
+		var statements []string
+		key2, bob2, nobody := ask(asked(ctx, &statements))
+		if diff := cmp.Diff([]any{key, bob}, []any{key2, bob2}); diff != "" || nobody != nil || len(statements) != 0 {
+			t.Errorf("after a change that concerns others: %d statements, %v, (-want +got):\n%s", len(statements), nobody, diff)
+		}
+
+		if _, err := db.Delete(ctx, "keyauth_credentials", id(0x31)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Update(ctx, "consumers", id(0x22), func(old entity.Object) (entity.Object, error) {
+			old["custom_id"] = "new"
+			return old, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Insert(ctx, "keyauth_credentials", object(t, "keyauth_credentials", 0xff, entity.Object{"key": "k-3", "consumer": ref(0x22)})); err != nil {
+			t.Fatal(err)
+		}
+		refresh()
+		key, bob, nobody = ask(ctx)
+		if key != nil || bob.CustomID != "new" || nobody == nil {
+			t.Errorf("after a change: got %v, %v, %v", key, bob, nobody)
+		}
+	})
+}
+
+// What is left of a key's time is no time from its creation.
+func TestCredentialsWithAnEnd(t *testing.T) {
+	db := &slow{answer: make(chan entity.Object, 1)}
+	c := database.NewCredentials(db, database.CredentialsOptions{})
+	old := key(1)
+	old["created_at"], old["ttl"] = float64(time.Now().Add(-time.Hour).Unix()), float64(600)
+	db.answer <- old
+	got, err := c.KeyAuth(t.Context(), "k")
+	if err != nil || got == nil || got.TTL != nil {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	c.Refresh(&declarative.Document{Entities: map[string][]declarative.Entity{"keyauth_credentials": {{Object: key(1)}}}})
+	if got, err := c.KeyAuth(t.Context(), "k"); err != nil || got == nil || db.asked.Load() != 1 {
+		t.Errorf("got %+v, %v after %d questions", got, err, db.asked.Load())
+	}
 }

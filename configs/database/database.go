@@ -56,9 +56,10 @@ type DB interface {
 	// Document is everything, as one consistent picture, with the number of its version, which grows with each change.
 	Document(ctx context.Context) (document *declarative.Document, version int64, err error)
 	// Watch calls changed once when it begins and after every change by whomever, until ctx ends; several changes may
-	// be one call. It goes on through an outage, and tells of one by calling reachable with the error, and with nil
-	// afterwards. Both are called on Watch's own goroutine. It returns ctx's error.
-	Watch(ctx context.Context, changed func(), reachable func(error)) error
+	// be one call. Where changed fails it is called again, soon. Watch goes on through an outage, and tells of one by
+	// calling reachable with the error, and with nil afterwards. Both are called on Watch's own goroutine. It returns
+	// ctx's error.
+	Watch(ctx context.Context, changed func() error, reachable func(error)) error
 
 	// System is db.system of OpenTelemetry's conventions: sqlite or postgresql, "" for Memory.
 	System() string

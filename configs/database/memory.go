@@ -199,14 +199,14 @@ func (m *Memory) Document(context.Context) (*declarative.Document, int64, error)
 	return p.document, p.version, nil
 }
 
-// Watch is DB's: a change is a Replace.
-func (m *Memory) Watch(ctx context.Context, changed func(), _ func(error)) error {
+// Watch is DB's: a change is a Replace. What changed returns does not matter: nothing here goes away.
+func (m *Memory) Watch(ctx context.Context, changed func() error, _ func(error)) error {
 	seen := int64(-1)
 	for {
 		replaced := m.replaced.wait()
 		if version := m.current.Load().version; version != seen {
 			seen = version
-			changed()
+			_ = changed()
 		}
 		select {
 		case <-ctx.Done():

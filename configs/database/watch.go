@@ -39,7 +39,7 @@ const (
 
 // Watch compares versions. What it hears of changes only tells it when to look, so nothing is lost where nothing is
 // heard: then it looks often.
-func (d *sqlDB) Watch(ctx context.Context, changed func(), reachable func(error)) error {
+func (d *sqlDB) Watch(ctx context.Context, changed func() error, reachable func(error)) error {
 	var hears atomic.Bool
 	var heard signal
 	var listening sync.WaitGroup
@@ -70,16 +70,18 @@ func (d *sqlDB) Watch(ctx context.Context, changed func(), reachable func(error)
 			away = false
 			reachable(nil)
 		}
+		again := false
 		if err == nil && version != seen {
-			seen = version
 			if !hinted {
 				hears.Store(false) // nobody told
 			}
-			changed()
+			if again = changed() != nil; !again {
+				seen = version
+			}
 		}
 		interval := d.poll
 		switch {
-		case away:
+		case away, again:
 			interval = outagePoll
 		case hears.Load():
 			interval = watchedPoll

@@ -27,7 +27,10 @@ func watch(t testing.TB, db database.DB) *watched {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- db.Watch(ctx, func() { w.changes.Add(1) }, func(err error) {
+		done <- db.Watch(ctx, func() error {
+			w.changes.Add(1)
+			return nil
+		}, func(err error) {
 			w.turns.Add(1)
 			w.away.Store(err != nil)
 		})
@@ -96,6 +99,26 @@ func TestWatch(t *testing.T) {
 	})
 }
 
+// What could not be done about a change is tried again, although nothing else changes.
+func TestWatchFails(t *testing.T) {
+	each(t, func(t *testing.T, b backend) {
+		db := b.fresh(t)(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		calls := 0
+		err := db.Watch(ctx, func() error {
+			if calls++; calls < 3 {
+				return fmt.Errorf("read all: %w", database.ErrUnreachable)
+			}
+			cancel()
+			return nil
+		}, func(error) {})
+		if calls != 3 || !errors.Is(err, context.Canceled) {
+			t.Errorf("%d calls, %v", calls, err)
+		}
+	})
+}
+
 func TestWatchMemory(t *testing.T) {
 	db := database.NewMemory(seedDocument(t), schemas)
 	w := watch(t, db)
@@ -115,11 +138,12 @@ func TestDocumentAfterChange(t *testing.T) {
 		var seen atomic.Int64
 		var watching, writing sync.WaitGroup
 		watching.Go(func() {
-			other.Watch(ctx, func() {
+			other.Watch(ctx, func() error {
 				document, _, err := other.Document(ctx)
 				if err == nil {
 					seen.Store(int64(len(document.Entities["consumers"])))
 				}
+				return err
 			}, func(error) {})
 		})
 		const writers, writes = 3, 10

@@ -24,40 +24,14 @@ const (
 	workspaceName = "default"
 )
 
-// secretHeaders are never recorded. Kong masks the first two.
-var secretHeaders = []string{
-	"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "apikey", "x-auth-token",
-	"x-csrf-token", "x-amz-security-token",
-}
-
 // Recorder makes the records that logging plugins write of requests. It belongs to an instance.
 type Recorder struct {
-	headers, args map[string]struct{} // names, in lower case, whose values are secrets
-	encoded       sync.Map            // *entity.Route and *entity.Service → json.RawMessage
+	secrets *Secrets
+	encoded sync.Map // *entity.Route and *entity.Service → json.RawMessage
 }
 
-// NewRecorder makes a recorder that masks what env says is secret: the gateway's redacted query parameters and where
-// key-auth looks for keys, besides headers that always are.
-func NewRecorder(env Env) *Recorder {
-	r := &Recorder{headers: map[string]struct{}{}, args: map[string]struct{}{}}
-	for _, name := range secretHeaders {
-		r.headers[name] = struct{}{}
-	}
-	for _, name := range env.RedactedQuery {
-		r.args[strings.ToLower(name)] = struct{}{}
-	}
-	for _, p := range env.Plugins {
-		names, _ := p.Config["key_names"].([]any)
-		for _, value := range names {
-			if name, ok := value.(string); ok && p.Name == "key-auth" {
-				name = strings.ToLower(name)
-				r.args[name], r.headers[name] = struct{}{}, struct{}{}
-				r.headers[strings.ReplaceAll(name, "_", "-")] = struct{}{}
-			}
-		}
-	}
-	return r
-}
+// NewRecorder makes a recorder that masks what is secret: see NewSecrets.
+func NewRecorder(env Env) *Recorder { return &Recorder{secrets: NewSecrets(env)} }
 
 // JSON is the record of a request on one line, in the log phase.
 func (r *Recorder) JSON(ctx *Context) ([]byte, error) { return EncodeJSON(r.Record(ctx)) }
@@ -66,15 +40,15 @@ func (r *Recorder) JSON(ctx *Context) ([]byte, error) { return EncodeJSON(r.Reco
 // kong.log.serialize gives; times are in milliseconds. Secrets are masked. Kong: kong/pdk/log.lua serialize
 func (r *Recorder) Record(ctx *Context) map[string]any {
 	s := &ctx.Summary
-	uri := r.maskQuery(ctx.ForwardedURI)
-	upstreamURI := r.maskQuery(s.UpstreamURI)
+	uri := r.secrets.URI(ctx.ForwardedURI)
+	upstreamURI := r.secrets.URI(s.UpstreamURI)
 	request := map[string]any{
 		"id":          ctx.RequestID,
 		"uri":         uri,
 		"url":         ctx.Scheme + "://" + ctx.Host + ":" + strconv.Itoa(int(ctx.LocalPort)) + uri,
-		"querystring": r.mask(params.ParseArgs(ctx.RawQuery()).Table(), r.args),
+		"querystring": mask(params.ParseArgs(ctx.RawQuery()).Table(), r.secrets.Parameter),
 		"method":      ctx.Request.Method,
-		"headers":     r.mask(params.HeaderTable(ctx.Request.Header, ctx.Request.Host), r.headers),
+		"headers":     mask(params.HeaderTable(ctx.Request.Header, ctx.Request.Host), r.secrets.Header),
 		"size":        s.BytesReceived,
 	}
 	if state := ctx.Request.TLS; state != nil {
@@ -92,7 +66,7 @@ func (r *Recorder) Record(ctx *Context) map[string]any {
 		"request": request,
 		"response": map[string]any{
 			"status":  ctx.Response.Status,
-			"headers": r.mask(params.HeaderTable(ctx.Response.Header, ""), r.headers),
+			"headers": mask(params.HeaderTable(ctx.Response.Header, ""), r.secrets.Header),
 			"size":    s.BytesSent,
 		},
 		"latencies": map[string]any{
@@ -139,33 +113,13 @@ func milliseconds(d time.Duration, none int64) int64 {
 	return d.Milliseconds()
 }
 
-func (r *Recorder) mask(table map[string]any, secret map[string]struct{}) map[string]any {
+func mask(table map[string]any, secret func(name string) bool) map[string]any {
 	for name := range table {
-		if _, ok := secret[strings.ToLower(name)]; ok {
+		if secret(name) {
 			table[name] = Redacted
 		}
 	}
 	return table
-}
-
-// maskQuery replaces the values of secret parameters in a path with a query and leaves the rest byte for byte.
-func (r *Recorder) maskQuery(target string) string {
-	path, query, found := strings.Cut(target, "?")
-	if !found {
-		return target
-	}
-	pieces := strings.Split(query, "&")
-	for i, piece := range pieces {
-		args := params.ParseArgs(piece)
-		if len(args) == 0 || args[0].Bare {
-			continue
-		}
-		if _, ok := r.args[strings.ToLower(strings.TrimSpace(args[0].Name))]; ok {
-			name, _, _ := strings.Cut(piece, "=")
-			pieces[i] = name + "=" + Redacted
-		}
-	}
-	return path + "?" + strings.Join(pieces, "&")
 }
 
 // encode is encodeEntity for what the configuration holds anyway.

@@ -89,8 +89,16 @@ func (s *Secrets) Query(query string) string {
 	return out.String() + query[kept:]
 }
 
-// URI is Query for a path with its query.
+// URI is Query for a request target. One in absolute form loses its user information.
 func (s *Secrets) URI(uri string) string {
+	if len(uri) > 0 && uri[0] != '/' {
+		if scheme, rest, ok := strings.Cut(uri, "://"); ok {
+			authority, path, _ := strings.Cut(rest, "/")
+			if at := strings.LastIndexByte(authority, '@'); at >= 0 {
+				uri = scheme + "://" + authority[at+1:] + "/" + path
+			}
+		}
+	}
 	path, query, found := strings.Cut(uri, "?")
 	if !found {
 		return uri

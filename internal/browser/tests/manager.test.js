@@ -16,6 +16,16 @@ after(async () => {
   await receiver?.stop();
 });
 
+/**
+ * Requests are answered with such a trace id. What is saved is in force at the next request; only on a machine that
+ * needs a second for it may that be one of those after it.
+ *
+ * @param {RegExp} id
+ */
+async function answered(id) {
+  await until(async () => id.test((await stage.send("/orders/1")).headers.get("x-trace-id") ?? ""), `answers with ${id} as the trace's id`);
+}
+
 test("the OpenTelemetry plugin through the form: in force at the next request, disabled, deleted", async () => {
   const { page, context, complaints } = await openPage(stage.browser);
   await page.goto(`${stage.sidecar.page}/#/manager`);
@@ -75,8 +85,7 @@ test("the OpenTelemetry plugin through the form: in force at the next request, d
   await row.getByText("Enabled").waitFor();
   await row.getByText("Global").waitFor();
 
-  const response = await stage.send("/orders/1");
-  assert.match(response.headers.get("x-trace-id") ?? "", /^[0-9a-f]{32}$/, "the next request has it");
+  await answered(/^[0-9a-f]{32}$/);
   await until(() => receiver.posts.some((post) => post.bytes > 0), "spans at the receiver");
   assert.equal(receiver.posts.find((post) => post.bytes > 0)?.headers["x-auth-token"], "secret-token");
 
@@ -94,15 +103,15 @@ test("the OpenTelemetry plugin through the form: in force at the next request, d
 
   await row.getByRole("button", { name: "Disable opentelemetry" }).click();
   await row.getByText("Disabled").waitFor();
-  assert.equal((await stage.send("/orders/3")).headers.get("x-trace-id"), null, "disabled at the next request");
+  await answered(/^$/);
   await row.getByRole("button", { name: "Enable opentelemetry" }).click();
   await row.getByText("Enabled").waitFor();
-  assert.notEqual((await stage.send("/orders/4")).headers.get("x-trace-id"), null);
+  await answered(/^[0-9a-f]{32}$/);
 
   await row.getByRole("button", { name: "Delete opentelemetry" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
   await page.getByText("No plugin is configured").waitFor();
-  assert.equal((await stage.send("/orders/5")).headers.get("x-trace-id"), null);
+  await answered(/^$/);
   assert.deepEqual(complaints.filter((text) => !text.includes("400")), []);
   await context.close();
 });
@@ -119,7 +128,7 @@ test("a plugin for one service", async () => {
   await page.getByRole("button", { name: "Save" }).click();
   const row = page.locator('[data-plugin="correlation-id"]');
   await row.getByRole("link", { name: "shop" }).waitFor();
-  assert.notEqual((await stage.send("/orders/1")).headers.get("kong-request-id"), null);
+  await until(async () => (await stage.send("/orders/1")).headers.get("kong-request-id") !== null, "the plugin at work");
   assert.deepEqual(complaints.filter((text) => !text.includes("400")), []);
   await context.close();
 });
@@ -142,7 +151,7 @@ test("services, routes, consumers and upstreams", async () => {
   await page.locator('[data-path="paths"] input').fill("/second");
   await page.getByRole("button", { name: "Save" }).click();
   await page.getByRole("link", { name: "Edit second" }).waitFor();
-  assert.equal((await stage.send("/second")).status, 200, "in force at once");
+  await until(async () => (await stage.send("/second")).status === 200, "the route");
 
   await page.goto(`${stage.sidecar.page}/#/manager/consumers/new`);
   await page.getByLabel("Username").fill("ada");
