@@ -90,6 +90,7 @@ type row struct {
 	median1, tail1         time.Duration // latency at one connection: p50 and p99
 	medianRate, tailRate   time.Duration // at the fixed rate
 	peak                   int64         // bytes
+	wide                   int64         // bytes with 1,000 connections
 	requests, spans, bytes int64
 }
 
@@ -157,10 +158,33 @@ func (b *bench) round(ctx context.Context, r *row, program string) error {
 	least(&r.medianRate, steady.quantile(0.5))
 	least(&r.tailRate, steady.quantile(0.99))
 	r.peak = max(r.peak, end.peak)
+	if r.wide == 0 {
+		if r.wide, err = b.wide(ctx, r.peer, program); err != nil {
+			return err
+		}
+	}
 	r.requests += 1 + int64(warm.requests+full.requests+one.requests+steady.requests)
 	r.spans += after.Spans - before.Spans
 	r.bytes += after.Bytes - before.Bytes
 	return nil
+}
+
+// wide is the most memory that a fresh peer takes while it serves 1,000 connections, ten requests each.
+func (b *bench) wide(ctx context.Context, p peer, program string) (int64, error) {
+	at, err := b.site(ctx, p.name+" wide", false)
+	if err != nil {
+		return 0, err
+	}
+	proc, err := b.open(ctx, p, program, at, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer proc.stop()
+	if _, err := (load{connections: 1000, requests: 10_000}).run(ctx, at.address()); err != nil {
+		return 0, err
+	}
+	used, err := proc.usage()
+	return used.peak, err
 }
 
 // least keeps the smaller of two times, 0 being none.

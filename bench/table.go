@@ -14,18 +14,18 @@ func writePeers(ctx context.Context, w io.Writer, b *bench, rows []*row) {
 	fmt.Fprintf(w, "%s; %s. Instructions: %s.\n", time.Now().Format("2 January 2006"), machine(ctx), b.counter)
 	fmt.Fprintf(w, "%d rounds of %v each, best of the rounds, answers of %d bytes; the fixed rate is %d requests/s. × is the ratio to bare.\n\n",
 		p.rounds, p.duration, bodySize, p.rate)
-	fmt.Fprintln(w, "| peer | requests/s, c=64 | × | CPU µs/request | × | kinstr/request | × | p50, p99 ms, c=1 | p50, p99 ms, fixed rate | peak MiB | spans received / expected | OTLP bytes/request |")
-	fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+	fmt.Fprintln(w, "| peer | requests/s, c=64 | × | CPU µs/request | × | kinstr/request | × | p50, p99 ms, c=1 | p50, p99 ms, fixed rate | peak MiB | peak MiB, c=1000 | spans received / expected | OTLP bytes/request |")
+	fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
 	base := yardstick(rows)
 	for _, r := range rows {
 		if r.err != nil {
 			continue
 		}
-		fmt.Fprintf(w, "| %s | %.0f | %s | %.1f | %s | %s | %s | %s, %s | %s, %s | %d | %d / %d | %d |\n", r.peer.name,
+		fmt.Fprintf(w, "| %s | %.0f | %s | %.1f | %s | %s | %s | %s, %s | %s, %s | %d | %d | %d / %d | %d |\n", r.peer.name,
 			r.perSecond, ratio(r.perSecond, base.perSecond),
 			micros(r.cpu), ratio(micros(r.cpu), micros(base.cpu)),
 			kinstr(r.instructions), ratio(r.instructions, base.instructions),
-			millis(r.median1), millis(r.tail1), millis(r.medianRate), millis(r.tailRate), r.peak>>20,
+			millis(r.median1), millis(r.tail1), millis(r.medianRate), millis(r.tailRate), r.peak>>20, r.wide>>20,
 			r.spans, r.requests*int64(r.peer.spans), r.bytes/max(r.requests, 1))
 	}
 	writeNotes(w, rows)

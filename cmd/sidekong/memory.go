@@ -14,7 +14,7 @@ import (
 // Go's collector works harder as the limit comes near, which is enough for garbage. What is in use cannot be collected:
 // when that is above press of the limit new requests go untraced, until it is below relax of it again.
 type memoryWatch struct {
-	limit    int64         // bytes; 0: none
+	limit    int64         // bytes of Go's memory; 0: none
 	shed     func(on bool) // gives up telemetry, or takes it up again
 	logger   *slog.Logger
 	shedding bool
@@ -34,10 +34,9 @@ type memory struct {
 	total int64 // from the operating system
 }
 
-// memoryLimit applies a limit to Go's collector and gives the one that counts: the setting, else GOMEMLIMIT, else 0.
+// memoryLimit is the limit that counts: the setting, else GOMEMLIMIT, else 0, which is none.
 func memoryLimit(setting int64) int64 {
 	if setting > 0 {
-		debug.SetMemoryLimit(setting)
 		return setting
 	}
 	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
@@ -46,10 +45,19 @@ func memoryLimit(setting int64) int64 {
 	return 0
 }
 
+// storeSize is what of the limit the page's traces may take. They lie beside Go's heap.
+func storeSize(setting, limit int64) int64 {
+	if limit > 0 {
+		return min(setting, limit/4)
+	}
+	return setting
+}
+
 func (w *memoryWatch) run(ctx context.Context) {
 	if w.limit <= 0 {
 		return
 	}
+	debug.SetMemoryLimit(w.limit)
 	used := readMemory()
 	ticker := time.NewTicker(memoryInterval)
 	defer ticker.Stop()

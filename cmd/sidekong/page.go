@@ -17,6 +17,7 @@ import (
 // page is what the page on admin_gui_listen knows.
 type page struct {
 	store     *traces.Store // nil: nobody looks
+	size      int64         // bytes that the store may take
 	inventory *inventory.Inventory
 	keeper    traces.Keeper // nil: nothing outlives the program
 	keeping   sync.WaitGroup
@@ -32,7 +33,8 @@ func (a *app) openPage(ctx context.Context, defaults opentelemetry.Defaults) err
 	if err != nil {
 		return err
 	}
-	a.page.store = traces.New(traces.Options{Limit: s.TracesStoreSize, Resource: resource, Expand: expand})
+	a.page.size = storeSize(s.TracesStoreSize, memoryLimit(s.MemoryLimit))
+	a.page.store = traces.New(traces.Options{Limit: a.page.size, Resource: resource, Expand: expand})
 	a.page.inventory = inventory.New()
 	if s.TracesStore == "" {
 		return nil

@@ -21,7 +21,21 @@ import (
 )
 
 // addresses are those that listeners got.
-type addresses struct{ proxy, page []net.Addr }
+type addresses struct{ proxy, status, admin, page []net.Addr }
+
+// attributes are those of a log line; what is off is left out.
+func (at addresses) attributes() []any {
+	attributes := []any{"proxy", at.proxy}
+	for _, listeners := range []struct {
+		name string
+		at   []net.Addr
+	}{{"admin", at.admin}, {"page", at.page}, {"status", at.status}} {
+		if len(listeners.at) > 0 {
+			attributes = append(attributes, listeners.name, listeners.at)
+		}
+	}
+	return attributes
+}
 
 // run listens and serves until ctx ends, then drains. listening, if not nil, is told the addresses.
 func (a *app) run(ctx context.Context, listening func(addresses)) error {
@@ -52,7 +66,7 @@ func (a *app) run(ctx context.Context, listening func(addresses)) error {
 	proxies := l.servers[control:]
 	a.proxyAddresses.Store(&at.proxy)
 	a.serving.Store(true)
-	notice(a.logger, "serving", "proxy", at.proxy, "routes", len(a.store.Snapshot().ActiveRoutes), "version", buildVersion())
+	notice(a.logger, "serving", append(at.attributes(), "routes", len(a.store.Snapshot().ActiveRoutes), "version", buildVersion())...)
 	if listening != nil {
 		listening(at)
 	}
@@ -61,7 +75,7 @@ func (a *app) run(ctx context.Context, listening func(addresses)) error {
 		return nil
 	})
 	group.Go(func() error {
-		(&memoryWatch{limit: memoryLimit(s.MemoryLimit), shed: a.tracer.Shed, logger: a.logger}).run(groupCtx)
+		(&memoryWatch{limit: memoryLimit(s.MemoryLimit) - a.page.size, shed: a.tracer.Shed, logger: a.logger}).run(groupCtx)
 		return nil
 	})
 	if a.poller != nil {
@@ -108,7 +122,7 @@ func (a *app) listenControl(l *listeners, at *addresses) error {
 	if err != nil {
 		return err
 	}
-	if err := l.serve("status_listen", s.StatusListen, admin.StatusHandler(a.status()), status); err != nil {
+	if at.status, err = l.serve("status_listen", s.StatusListen, admin.StatusHandler(a.status()), status); err != nil {
 		return err
 	}
 	if len(s.AdminListen) > 0 {
@@ -126,7 +140,7 @@ func (a *app) listenControl(l *listeners, at *addresses) error {
 		if err != nil {
 			return configError{fmt.Errorf("admin_listen: %w", err)}
 		}
-		if err := l.serve("admin_listen", s.AdminListen, handler, config); err != nil {
+		if at.admin, err = l.serve("admin_listen", s.AdminListen, handler, config); err != nil {
 			return err
 		}
 	}
@@ -144,14 +158,8 @@ func (a *app) listenControl(l *listeners, at *addresses) error {
 	if err != nil {
 		return configError{fmt.Errorf("admin_gui_listen: %w", err)}
 	}
-	before := len(l.listeners)
-	if err := l.serve("admin_gui_listen", s.AdminGUIListen, handler, config); err != nil {
-		return err
-	}
-	for _, listener := range l.listeners[before:] {
-		at.page = append(at.page, listener.Addr())
-	}
-	return nil
+	at.page, err = l.serve("admin_gui_listen", s.AdminGUIListen, handler, config)
+	return err
 }
 
 // listeners are the open listeners, each with the server behind it.
@@ -178,19 +186,19 @@ func (l *listeners) open(address settings.Listener, srv *http.Server, counts *co
 
 // serve opens the addresses of a setting. One that nobody asked for may be taken, by a Kong on the same machine for
 // example: then the program does without.
-func (l *listeners) serve(setting string, addresses []settings.Listener, handler http.Handler, config *tls.Config) error {
+func (l *listeners) serve(setting string, addresses []settings.Listener, handler http.Handler, config *tls.Config) (at []net.Addr, err error) {
 	for _, address := range addresses {
 		opened, err := l.open(address, l.limits.server(handler, address, config, l.logger), &connections{})
 		switch {
 		case errors.Is(err, syscall.EADDRINUSE) && l.settings.Origin(setting) == "default":
 			l.logger.Warn("an address is taken: nothing listens there", "setting", setting, "address", address.Address)
 		case err != nil:
-			return fmt.Errorf("%s: %w", setting, err)
+			return nil, fmt.Errorf("%s: %w", setting, err)
 		default:
-			l.logger.Info("listening", "setting", setting, "address", opened)
+			at = append(at, opened)
 		}
 	}
-	return nil
+	return at, nil
 }
 
 // shut closes the servers with all their connections.

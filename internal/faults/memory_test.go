@@ -18,7 +18,7 @@ func TestMemoryLimit(t *testing.T) {
 	receiver := collector.Start(t)
 	receiver.Behave(collector.Status(http.StatusServiceUnavailable))
 	p := newProgram(t, kongYAML(backend(t), receiver.URL(), "{max_entries: 1000000, max_bytes: 1000000000}"),
-		"KONG_SIDEKONG_MEMORY_LIMIT=80m", "GOMEMLIMIT=1GiB")
+		"KONG_SIDEKONG_MEMORY_LIMIT=80m", "GOMEMLIMIT=1GiB", "KONG_TRACES_STORE_SIZE=64m")
 	p.start()
 	// Each request leaves some 20 KiB of spans in the queue: far more than the limit together.
 	url := "http://" + p.proxy + "/?" + strings.Repeat("x=y&", 1800)

@@ -97,6 +97,7 @@ func (p *program) start() {
 	p.cmd.Env = append([]string{
 		"KONG_DECLARATIVE_CONFIG=" + filepath.Join(p.folder, "kong.yaml"), "KONG_PREFIX=" + p.folder,
 		"KONG_PROXY_LISTEN=" + p.proxy, "KONG_STATUS_LISTEN=" + p.status,
+		"KONG_ADMIN_LISTEN=off", "KONG_ADMIN_GUI_LISTEN=127.0.0.1:0", "KONG_TRACES_STORE_SIZE=8m",
 		"KONG_TRACING_INSTRUMENTATIONS=all", "KONG_TRACING_SAMPLING_RATE=1", "KONG_LOG_LEVEL=info",
 		"HOME=" + p.folder,
 	}, p.env...)

@@ -236,6 +236,9 @@ func plainASCII(s string) bool {
 		return true
 	}
 	all := eight(s[len(s)-8:])
+	for ; len(s) >= 32; s = s[32:] {
+		all |= eight(s) | eight(s[8:]) | eight(s[16:]) | eight(s[24:])
+	}
 	for ; len(s) > 8; s = s[8:] {
 		all |= eight(s)
 	}

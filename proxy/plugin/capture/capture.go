@@ -96,6 +96,7 @@ type record struct {
 	tee               *tee // nil: the request's body is not noted
 	declared          int64
 	request, response sink
+	masking           masking // of the part in hand
 	masked            marks
 }
 
@@ -111,7 +112,7 @@ func (c *capture) begin(ctx *plugin.Context) *record {
 	}
 	if c.RequestHeaders {
 		r.host[0] = ctx.Request.Host
-		r.headers = append(r.headers, field{"Host", r.host[:]})
+		r.headers = append(r.headers, field{"Host", headOf("Host"), r.host[:]})
 		r.headers = takeFields(r.headers, ctx.Request.Header)
 	}
 	return r
@@ -219,14 +220,19 @@ const (
 	keyResponseHeaders = "http.response.headers"
 	keyResponseBody    = "http.response.body"
 	keyMasked          = "sidekong.capture.masked" // what was masked, as a JSON array
+
+	sizeSuffix   = ".size"
+	digestSuffix = ".sha256"
 )
 
 // setter makes what sets attributes of the root. They take the place of those that are there, a script's for example.
 func setter(root tracing.Span) func(key string, value tracing.Value) {
 	trace, at := root.Trace(), root.Index()
 	for attr := trace.FirstAttr(at); attr != nil; attr = trace.NextAttr(attr) {
-		if strings.HasPrefix(attr.Key, "net.sock") || strings.HasPrefix(attr.Key, "http.target") ||
-			strings.HasPrefix(attr.Key, "http.request.") || strings.HasPrefix(attr.Key, "http.response.") {
+		switch attr.Key {
+		case keyPeer, keyTarget, keyMasked, keyRequestHeaders, keyResponseHeaders,
+			keyRequestBody, keyRequestBody + sizeSuffix, keyRequestBody + digestSuffix,
+			keyResponseBody, keyResponseBody + sizeSuffix, keyResponseBody + digestSuffix:
 			return root.Replace
 		}
 	}
@@ -235,7 +241,10 @@ func setter(root tracing.Span) func(key string, value tracing.Value) {
 
 // describe sets the attributes of the root span.
 func (c *capture) describe(ctx *plugin.Context, r *record) {
-	masking := func(part string) *masking { return &masking{redactor: &c.redactor, marks: &r.masked, part: part} }
+	masking := func(part string) *masking {
+		r.masking = masking{redactor: &c.redactor, marks: &r.masked, part: part}
+		return &r.masking
+	}
 	set := setter(ctx.Root)
 	if c.PeerAddress {
 		set(keyPeer, tracing.StringValue(ctx.Peer.String()))
@@ -247,14 +256,14 @@ func (c *capture) describe(ctx *plugin.Context, r *record) {
 		set(keyRequestHeaders, masking("request.headers").headers(r.headers))
 	}
 	if r.tee != nil {
-		c.describeBody(set, bodyKeys{keyRequestBody, keyRequestBody + ".size", keyRequestBody + ".sha256"}, &r.request, r.requestCoding, masking("request.body"))
+		c.describeBody(set, bodyKeys{keyRequestBody, keyRequestBody + sizeSuffix, keyRequestBody + digestSuffix}, &r.request, r.requestCoding, masking("request.body"))
 	}
 	if c.ResponseHeaders && ctx.Response.Header != nil {
 		r.scratch = takeFields(r.scratch, ctx.Response.Header)
 		set(keyResponseHeaders, masking("response.headers").headers(r.scratch))
 	}
 	if c.ResponseBody {
-		c.describeBody(set, bodyKeys{keyResponseBody, keyResponseBody + ".size", keyResponseBody + ".sha256"}, &r.response, r.responseCoding, masking("response.body"))
+		c.describeBody(set, bodyKeys{keyResponseBody, keyResponseBody + sizeSuffix, keyResponseBody + digestSuffix}, &r.response, r.responseCoding, masking("response.body"))
 	}
 	if len(r.masked.places) > 0 {
 		set(keyMasked, tracing.StringValue(string(r.masked.appendJSON(nil))))

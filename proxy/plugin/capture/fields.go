@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"math/bits"
 	"net/http"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ const maxHeaders = 64 << 10
 // field is a header with its values, of which there is one at least.
 type field struct {
 	name   string
+	head   uint64 // the first bytes of name: they nearly always tell which of two names comes first
 	values []string
 }
 
@@ -22,10 +24,45 @@ type field struct {
 func takeFields(fields []field, h http.Header) []field {
 	for name, values := range h {
 		if len(values) > 0 {
-			fields = append(fields, field{name, values})
+			fields = append(fields, field{name, headOf(name), values})
 		}
 	}
 	return fields
+}
+
+func headOf(name string) (head uint64) {
+	if len(name) >= 8 {
+		return bits.ReverseBytes64(load(name, 0))
+	}
+	for i := range len(name) {
+		head |= uint64(name[i]) << (56 - 8*i)
+	}
+	return head
+}
+
+// before reports whether f comes before g in the order of names.
+func (f *field) before(g *field) bool {
+	return f.head < g.head || f.head == g.head && f.name < g.name
+}
+
+// maxSorted is how many headers are put in order; there are seldom more.
+const maxSorted = 100
+
+// sortFields puts headers in the order of their names.
+func sortFields(fields []field) {
+	if len(fields) > maxSorted {
+		return
+	}
+	for i := 1; i < len(fields); i++ {
+		if !fields[i].before(&fields[i-1]) {
+			continue
+		}
+		f, at := fields[i], i
+		for ; at > 0 && f.before(&fields[at-1]); at-- {
+			fields[at] = fields[at-1]
+		}
+		fields[at] = f
+	}
 }
 
 // texts are what JSON is written to before it becomes an attribute.
@@ -34,11 +71,7 @@ var texts = sync.Pool{New: func() any { return new([]byte) }}
 // headers writes fields as a JSON object in the order of their names, which are lower case. A header that came more than
 // once becomes an array.
 func (m *masking) headers(fields []field) tracing.Value {
-	for i := 1; i < len(fields) && len(fields) <= maxSorted; i++ {
-		for j := i; j > 0 && fields[j].name < fields[j-1].name; j-- {
-			fields[j], fields[j-1] = fields[j-1], fields[j]
-		}
-	}
+	sortFields(fields)
 	buffer := texts.Get().(*[]byte)
 	out := append((*buffer)[:0], '{')
 	for i := range fields {
@@ -66,18 +99,12 @@ func (m *masking) headers(fields []field) tracing.Value {
 		out = append(out, ']')
 	}
 	out = append(out, '}')
-	if !m.off {
-		out = m.shapes(out, 0)
-	}
 	text := string(out)
 	if *buffer = out; cap(out) <= maxHeaders {
 		texts.Put(buffer)
 	}
 	return tracing.StringValue(text)
 }
-
-// maxSorted is how many headers are put in order; there are seldom more.
-const maxSorted = 100
 
 // headerName is what is known of a header by its name.
 type headerName struct {
@@ -104,17 +131,63 @@ func (n *names) header(name string) *headerName {
 	return known
 }
 
-// value writes a header's value, but for what is secret by its look.
-func (m *masking) value(out []byte, of *headerName, value string) []byte {
-	switch {
-	case m.off:
-	case of.secret:
-		out = append(out, '"')
-		return append(m.hide(out, of.name), '"')
-	case strings.IndexByte(value, '=') >= 0: // parameters, and those of a URL
-		return appendQuoted(out, string(m.lines(nil, []byte(value))))
+// What the bytes of a header's value may be part of.
+const (
+	escapes = 1 << iota // what does not stand for itself in a JSON string
+	equals              // parameters, and those of a URL
+	signs               // a credential or a name with its password
+	digits              // a card number
+)
+
+var looks = func() (table [256]uint8) {
+	for c := range table {
+		if !plain[c] {
+			table[c] = escapes
+		}
 	}
-	return appendQuoted(out, value)
+	table['='] = equals | signs
+	table['@'], table['B'], table['J'] = signs, signs, signs
+	for c := '0'; c <= '9'; c++ {
+		table[c] = digits
+	}
+	return table
+}()
+
+// look tells what there may be in a header's value.
+func look(value string) (seen uint8) {
+	for ; len(value) >= 4; value = value[4:] {
+		seen |= looks[value[0]] | looks[value[1]] | looks[value[2]] | looks[value[3]]
+	}
+	for i := range len(value) {
+		seen |= looks[value[i]]
+	}
+	return seen
+}
+
+// value writes a header's value as a JSON string, masked where its name means a secret or where it looks like one.
+func (m *masking) value(out []byte, of *headerName, value string) []byte {
+	if m.off {
+		return appendQuoted(out, value)
+	}
+	if of.secret {
+		return append(m.hide(append(out, '"'), of.name), '"')
+	}
+	seen, from := look(value), len(out)
+	switch {
+	case seen&equals != 0:
+		out = appendQuoted(out, string(m.lines(nil, []byte(value))))
+	case seen&escapes != 0:
+		out = appendQuoted(out, value)
+	default:
+		out = append(append(append(out, '"'), value...), '"')
+	}
+	switch {
+	case seen&signs != 0:
+		return m.shapes(out, from)
+	case seen&digits != 0 && len(value) >= minCard:
+		return m.numbers(out, from)
+	}
+	return out
 }
 
 // plain are the bytes that stand for themselves in a JSON string.

@@ -275,6 +275,11 @@ func (m *masking) shapes(out []byte, from int) []byte {
 	out = m.replace(out, from, "userinfo", nextUserInfo)
 	out = m.replace(out, from, "credential", nextScheme)
 	out = m.replace(out, from, "credential", nextWebToken)
+	return m.numbers(out, from)
+}
+
+// numbers masks card numbers in out from position from on.
+func (m *masking) numbers(out []byte, from int) []byte {
 	if !m.cards {
 		return out
 	}

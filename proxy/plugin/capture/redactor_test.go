@@ -180,7 +180,7 @@ func TestHeaders(t *testing.T) {
 	}
 	var many []field
 	for range 10_000 {
-		many = append(many, field{"A", []string{strings.Repeat("b", 100)}})
+		many = append(many, field{name: "A", values: []string{strings.Repeat("b", 100)}})
 	}
 	if got := masker(&found, false).headers(many).Text; len(got) > maxHeaders+200 || !json.Valid([]byte(got)) {
 		t.Errorf("many headers: %d bytes: %.100s", len(got), got)

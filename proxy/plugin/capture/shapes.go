@@ -1,6 +1,9 @@
 package capture
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // Card numbers have 13 to 19 digits, in groups with a space or a hyphen between them or in one.
 const (
@@ -17,17 +20,20 @@ func letter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 // nextCard finds the first card number in text from position from on. cut tells that text goes on unseen: what could be
 // the beginning of a number is then taken for one.
 func nextCard(text []byte, from int, cut bool) (start, end int, ok bool) {
-	// Whatever card number there is covers minCard bytes, and of any two bytes in it one is a digit. So it is enough to
-	// look at one pair in minCard-1. What is cut may be shorter.
+	// Whatever card number there is covers minCard bytes, all digits or separators. So it is enough to look at one pair in
+	// minCard-1. What is cut may be shorter.
 	const stride = minCard - 1
 	for probe := from; probe+1 < len(text); probe += stride {
-		pair := text[probe : probe+2]
-		// Digits, and few others, are from 0x30 to 0x3f.
-		if two := uint(pair[0]) | uint(pair[1])<<8; two&0xf0 == 0x30 || two&0xf000 == 0x3000 {
-			if start, end, ok = cardAround(text, from, probe, cut); ok {
-				return start, end, true
-			}
+		// Digits and separators, and few others, are from 0x20 to 0x3f.
+		if binary.LittleEndian.Uint16(text[probe:])&0xe0e0 != 0x2020 {
+			continue
 		}
+		if start, end, ok = cardAround(text, from, probe, cut); ok {
+			return start, end, true
+		}
+	}
+	if !cut {
+		return 0, 0, false
 	}
 	// The last pair may be beyond the end.
 	for probe := max(from, len(text)-stride); probe < len(text); probe++ {

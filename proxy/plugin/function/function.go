@@ -90,6 +90,7 @@ type instance struct {
 	name                                           string
 	env                                            plugin.Env
 	recorder                                       *plugin.Recorder // of kong.log.serialize
+	secrets                                        *plugin.Secrets
 	workers                                        *workers
 	rewrite, access, headerFilter, bodyFilter, log []*chunk
 }
@@ -106,7 +107,7 @@ func newInstance(p *entity.Plugin, env plugin.Env, states *workers) (plugin.Inst
 	if err := entity.Decode(p.Config, &config); err != nil {
 		return nil, err
 	}
-	i := &instance{name: p.Name, env: env, workers: states, recorder: plugin.NewRecorder(env)}
+	i := &instance{name: p.Name, env: env, workers: states, recorder: plugin.NewRecorder(env), secrets: plugin.NewSecrets(env)}
 	for _, one := range []struct {
 		phase string
 		into  *[]*chunk

@@ -33,7 +33,7 @@ func gateway(t *testing.T, options function.Options, kinds tracing.Instrumentati
 	}
 	g, err := proxy.New(proxy.Options{
 		Tracer: tracing.NewTracer(kinds, 1), Registry: registry, Resolver: resolver, Logger: slog.New(slog.DiscardHandler),
-		Conventions: proxy.KongConventions, Keepalive: proxy.Keepalive{PoolSize: 16, IdleTimeout: time.Minute},
+		RedactedQuery: []string{"token"}, Conventions: proxy.KongConventions, Keepalive: proxy.Keepalive{PoolSize: 16, IdleTimeout: time.Minute},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -196,6 +196,36 @@ func TestGatewayShared(t *testing.T) {
 		if got, want := <-logged, color+"false"+`recipe.own="pre" `; got != want {
 			t.Errorf("logged %s, want %s", got, want)
 		}
+	}
+}
+
+// What a script asks of others shows in the trace, the secrets in its URL do not.
+func TestGatewayAsks(t *testing.T) {
+	var asked, shown string
+	spy := &plugin.Definition{Name: "spy", Priority: 1, Config: &entity.Record{}, New: func(*entity.Plugin, plugin.Env) (plugin.Instance, error) {
+		return filters(func(ctx *plugin.Context) error {
+			for i := range ctx.Trace.Len() {
+				for attr := range ctx.Trace.Attrs(i) {
+					if ctx.Trace.Record(i).Name == "kong.internal.request" && attr.Key == "http.url" {
+						shown = attr.Value.Any().(string)
+					}
+				}
+			}
+			return nil
+		}), nil
+	}}
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked = r.URL.RequestURI() }))
+	defer other.Close()
+	address := other.Listener.Addr().String()
+	url := gateway(t, function.Options{SandboxRequires: []string{"resty.http"}}, tracing.All, func(http.ResponseWriter, *http.Request) {}, `
+- name: spy
+- name: pre-function
+  config:
+    access: ["assert(require('resty.http').new():request_uri('http://`+address+`/a?token=s3cret&b=1'))"]
+`, spy)
+	res, _ := fetch(t, "GET", url+"/", "")
+	if want := "http://" + address + "/a?token=REDACTED&b=1"; res.StatusCode != 200 || asked != "/a?token=s3cret&b=1" || shown != want {
+		t.Errorf("status %d, asked %s, shown %s, want %s", res.StatusCode, asked, shown, want)
 	}
 }
 

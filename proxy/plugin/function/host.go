@@ -79,6 +79,9 @@ type Host interface {
 	SetLogValue(key string, value json.RawMessage, mode string)
 	LogRecord() any
 
+	// Masked is a URL as a span may show it: without user information and the values of secret parameters.
+	Masked(url string) string
+
 	Logger() *slog.Logger
 	Context() context.Context // ends when the client goes away
 }
@@ -233,6 +236,8 @@ func (h *contextHost) SetLogValue(key string, value json.RawMessage, mode string
 func (h *contextHost) LogRecord() any {
 	return h.running.recorder.Record(h.ctx)
 }
+
+func (h *contextHost) Masked(url string) string { return h.running.secrets.URI(url) }
 
 // shared is plugin.Context.Shared: a value of kong.ctx.shared as text.
 func (h *contextHost) shared(name string) (string, bool) {

@@ -208,9 +208,7 @@ func (r *run) httpSpan(req *http.Request) tracing.Span {
 		parent = r.host.Root()
 	}
 	span := trace.StartSpan("kong.internal.request", tracing.KindClient, parent)
-	public := *req.URL
-	public.User = nil
-	span.SetString("http.url", public.String())
+	span.SetString("http.url", r.host.Masked(req.URL.String()))
 	span.SetString("http.method", req.Method)
 	span.SetString("http.flavor", "1.1")
 	span.SetString("http.user_agent", req.Header.Get("User-Agent"))

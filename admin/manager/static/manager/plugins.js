@@ -6,13 +6,12 @@ import { addShortcuts } from "../shell/shortcuts.js";
 import { nameOf } from "./admin.js";
 import { title } from "./fields.js";
 import { summaryOf } from "./help.js";
+import { scopes } from "./scope.js";
 
 /**
  * @typedef {import("./admin.js").Admin} Admin
  * @typedef {import("../server/model.js").Entity} Entity
  */
-
-const scopes = ["service", "route", "consumer"];
 
 /**
  * The plugins that are configured.

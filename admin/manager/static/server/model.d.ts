@@ -232,8 +232,9 @@ export interface Exporter {
   last_error?: string;
 }
 
-// An entity of the Admin API.
+export type Probed = { ok: boolean, status: number, message: string, duration: number };
 
+// An entity of the Admin API.
 export type Entity = { id: string, name?: string | null, [field: string]: unknown };
 
 export type EntityPage = { data: Entity[], next: string | null, offset?: string };
