@@ -17,6 +17,7 @@ GOVULNCHECK   := $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.8.0
 
 BACKEND   := configs/compose/backend
 COLLECTOR := internal/e2e/collector
+BROWSER   := internal/browser
 
 # Every Go file of ours; a test's folder of Node.js packages holds none of ours.
 GOFILES = $$(find . \( -name node_modules -o -path ./.git \) -prune -o -name '*.go' -print)
@@ -29,12 +30,12 @@ step = @printf '\n==> %s (%s)\n' '$@' "$$(date +%T)"
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help check build test vet lint fmt fmt-check fuzz bench faults soak postgres postgres-if-installed kubernetes openapi h2spec e2e e2e-if-node image image-test rootfs golden vuln clean
+.PHONY: help check build test vet lint fmt fmt-check fuzz bench faults soak postgres postgres-if-installed kubernetes openapi browser browser-if-installed h2spec e2e e2e-if-node image image-test rootfs golden vuln clean
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-check: fmt-check vet lint build test postgres-if-installed kubernetes openapi bench-guard fuzz h2spec e2e-if-node ## Everything that CI runs.
+check: fmt-check vet lint build test postgres-if-installed kubernetes openapi bench-guard fuzz h2spec e2e-if-node browser-if-installed ## Everything that CI runs.
 	@printf '\ncheck: passed (%s)\n' "$$(date +%T)"
 
 build: ## Build the program into bin/.
@@ -116,6 +117,19 @@ openapi: ## The OpenAPI document of an inventory, by a validator that is not our
 	cd admin/inventory/validate && $(GO) vet . && $(GO) build -o $(CURDIR)/bin/validate .
 	bin/validate admin/inventory/testdata/openapi.json
 
+browser: build $(BROWSER)/node_modules/.package-lock.json ## The page in Chromium, with its types and ESLint.
+	$(step)
+	cd $(BROWSER) && npm run -s check && npm run -s unit && SIDEKONG=$(CURDIR)/bin/sidekong npm test
+
+browser-if-installed:
+	@if command -v node >/dev/null && command -v npm >/dev/null && command -v chromium >/dev/null; then $(MAKE) --no-print-directory browser; else \
+		printf '\n==> browser: LEFT OUT, it needs Node.js, npm and chromium, and this machine lacks one of them\n'; fi
+
+$(BROWSER)/node_modules/.package-lock.json: $(BROWSER)/package-lock.json
+	$(step)
+	cd $(BROWSER) && npm ci --no-audit --no-fund --ignore-scripts
+	@touch $@
+
 h2spec: ## h2spec against our HTTP/2 listeners: nothing fails that plain net/http passes.
 	$(step)
 	$(GO) test -tags e2e -count 1 -timeout 5m -run TestH2spec ./internal/hostile
@@ -152,7 +166,7 @@ image-test: build ## Build the image's last stage with buildah and start it with
 	$(GO) test -tags image -count 1 -timeout 5m ./internal/e2e
 
 clean: ## Remove what make made.
-	rm -rf bin dist $(BACKEND)/node_modules
+	rm -rf bin dist $(BACKEND)/node_modules $(BROWSER)/node_modules
 
 rootfs: # The files of the container image, as they lie in it; DESTDIR/usr/local/bin/sidekong is built already.
 	install -d $(DESTDIR)/etc/ssl/certs $(DESTDIR)/usr/local/bin

@@ -58,24 +58,38 @@ export async function until(holds, what) {
  */
 export async function startStage(options = {}) {
   const receiver = { url: "" };
-  const backend = await startBackend(receiver);
-  const sidecar = await startSidecar(options);
-  receiver.url = sidecar.page;
-  await sidecar.admin("POST", "/services", { name: "shop", url: backend.url });
-  await sidecar.admin("POST", "/services/shop/routes", { name: "orders", paths: ["/orders", "/slow", "/fails"], strip_path: false });
-  const browser = await launch();
-  return {
-    sidecar, backend, browser,
-    /** Sends a request through the proxy; it is in the store when this returns. @param {string} path @param {RequestInit} [init] */
-    send: async (path, init) => {
-      const response = await fetch(sidecar.proxy + path, init);
-      await response.arrayBuffer();
-      return response;
-    },
-    stop: async () => {
-      await browser.close();
-      await sidecar.stop();
-      await backend.stop();
-    },
+  // What was started is stopped, in reverse, also where the next part does not start.
+  /** @type {(() => Promise<void>)[]} */
+  const started = [];
+  const stop = async () => {
+    for (const end of started.splice(0).reverse()) await end();
+  };
+  try {
+    const backend = await startBackend(receiver);
+    started.push(backend.stop);
+    const sidecar = await startSidecar(options);
+    started.push(sidecar.stop);
+    receiver.url = sidecar.page;
+    await sidecar.admin("POST", "/services", { name: "shop", url: backend.url });
+    await sidecar.admin("POST", "/services/shop/routes", { name: "orders", paths: ["/orders", "/slow", "/fails"], strip_path: false });
+    const browser = await launch();
+    started.push(() => browser.close());
+    return { sidecar, backend, browser, stop, send: sender(sidecar) };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/**
+ * Sends requests through the proxy, and waits for their whole answers.
+ *
+ * @param {import("./sidecar.js").Sidecar} sidecar
+ */
+function sender(sidecar) {
+  return async (/** @type {string} */ path, /** @type {RequestInit} */ init = {}) => {
+    const response = await fetch(sidecar.proxy + path, init);
+    await response.arrayBuffer();
+    return response;
   };
 }

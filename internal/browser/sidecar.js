@@ -38,7 +38,7 @@ export async function startSidecar({ config, settings = {} } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "sidekong-page-"));
   /** @type {Record<string, string>} */
   const env = {
-    PATH: process.env.PATH ?? "", HOME: folder, KONG_PREFIX: folder, KONG_LOG_LEVEL: "info",
+    PATH: process.env.PATH ?? "", HOME: folder, KONG_PREFIX: folder, KONG_LOG_LEVEL: "notice",
     KONG_PROXY_LISTEN: "127.0.0.1:0", KONG_ADMIN_GUI_LISTEN: "127.0.0.1:0", KONG_ADMIN_LISTEN: "off", KONG_STATUS_LISTEN: "off",
     KONG_TRACING_INSTRUMENTATIONS: "all", KONG_TRACING_SAMPLING_RATE: "1", ...settings,
   };
@@ -63,11 +63,10 @@ export async function startSidecar({ config, settings = {} } = {}) {
       const late = setTimeout(() => reject(new Error(`sidekong does not serve after 30 s:\n${written}`)), 30_000);
       const read = (/** @type {Buffer} */ chunk) => {
         written += chunk;
-        const page = /setting=admin_gui_listen address=\S*?:(\d+)/.exec(written);
-        const proxy = /\bserving\b.*?proxy=\S*?:(\d+)/.exec(written);
-        if (!page || !proxy) return;
+        const serving = /\bserving\b.*? proxy=\S*?:(\d+).*? page=\S*?:(\d+)/.exec(written);
+        if (!serving) return;
         clearTimeout(late);
-        resolve({ proxy: `http://127.0.0.1:${proxy[1]}`, page: `http://127.0.0.1:${page[1]}` });
+        resolve({ proxy: `http://127.0.0.1:${serving[1]}`, page: `http://127.0.0.1:${serving[2]}` });
       };
       child.stdout.on("data", read);
       child.stderr.on("data", read);

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"net/textproto"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -367,7 +369,7 @@ func (p plain) request() (*http.Request, error) {
 }
 
 // compareRequest gives the same request to both transports. Where both send it the bytes
-// must be the same. Ours may refuse what net/http sends only for the reasons in the
+// must be the same, but for where chunks end. Ours may refuse what net/http sends only for the reasons in the
 // package's documentation.
 func compareRequest(t *testing.T, p plain) {
 	t.Helper()
@@ -396,8 +398,33 @@ func compareRequest(t *testing.T, p plain) {
 	if !gotOK && refused(p) {
 		return
 	}
-	if gotOK != wantOK || got != want {
+	if gotOK != wantOK || got != want && oneChunk(got) != oneChunk(want) {
 		t.Errorf("%+v:\nsent %v %q\nwant %v %q", p, gotOK, got, wantOK, want)
+	}
+}
+
+// oneChunk joins the chunks of a body: into how many it is cut is the sender's own affair. What does not read as chunks
+// stays as it is.
+func oneChunk(message string) string {
+	head, rest, ok := strings.Cut(message, "\r\n\r\n")
+	if !ok || !strings.Contains(head, "\r\nTransfer-Encoding: chunked") {
+		return message
+	}
+	var body strings.Builder
+	for {
+		line, after, ok := strings.Cut(rest, "\r\n")
+		size, err := strconv.ParseUint(line, 16, 31)
+		if !ok || err != nil {
+			return message
+		}
+		if size == 0 {
+			return fmt.Sprintf("%s\r\n\r\n%x\r\n%s\r\n0\r\n%s", head, body.Len(), &body, after)
+		}
+		if uint64(len(after)) < size+2 || after[size:size+2] != "\r\n" {
+			return message
+		}
+		body.WriteString(after[:size])
+		rest = after[size+2:]
 	}
 }
 
@@ -451,6 +478,7 @@ var requests = []plain{
 	{method: "POST", target: "/", body: "hello", length: 0},
 	{method: "POST", target: "/", body: "hello", length: -1},
 	{method: "POST", target: "/", body: "hello", chunked: true},
+	{method: "POST", target: "/", body: strings.Repeat("long", 10_000), chunked: true},
 	{method: "POST", target: "/", body: "hello", chunked: true, trailer: true},
 	{method: "POST", target: "/", chunked: true, trailer: true},
 	{method: "POST", target: "/", body: "hello", length: 5, trailer: true},
