@@ -140,11 +140,11 @@ func TestParsePerf(t *testing.T) {
 }
 
 func TestReadLimits(t *testing.T) {
-	got, err := readLimits(strings.NewReader("# remark\n\nallocations all 5\ninstructions off 0.5 # why\n"))
+	got, err := readLimits(strings.NewReader("# remark\n\nallocations all 5\ninstructions off 0.5 # why\ninstructions all with the page 1\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []limit{{"allocations", "all", 5}, {"instructions", "off", 0.5}}
+	want := []limit{{"allocations", "all", 5}, {"instructions", "off", 0.5}, {"instructions", "all with the page", 1}}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(limit{})); diff != "" {
 		t.Error(diff)
 	}

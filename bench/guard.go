@@ -19,7 +19,7 @@ type limit struct {
 	most       float64
 }
 
-// readLimits reads lines of kind, name and number; # begins a remark.
+// readLimits reads lines of kind, name (which may have spaces) and number; # begins a remark.
 func readLimits(r io.Reader) (limits []limit, err error) {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
@@ -28,11 +28,12 @@ func readLimits(r io.Reader) (limits []limit, err error) {
 		if len(fields) == 0 {
 			continue
 		}
-		if len(fields) != 3 || fields[0] != "allocations" && fields[0] != "instructions" {
+		if len(fields) < 3 || fields[0] != "allocations" && fields[0] != "instructions" {
 			return nil, fmt.Errorf("read limit %q: want allocations or instructions, a name and a number", line)
 		}
-		l := limit{kind: fields[0], name: fields[1]}
-		if l.most, err = strconv.ParseFloat(fields[2], 64); err != nil {
+		last := len(fields) - 1
+		l := limit{kind: fields[0], name: strings.Join(fields[1:last], " ")}
+		if l.most, err = strconv.ParseFloat(fields[last], 64); err != nil {
 			return nil, fmt.Errorf("read limit %q: %w", line, err)
 		}
 		limits = append(limits, l)
@@ -67,10 +68,10 @@ func compare(limits []limit, measured map[limit]float64, out io.Writer) error {
 	for _, l := range limits {
 		got, ok := measured[limit{kind: l.kind, name: l.name}]
 		if !ok {
-			fmt.Fprintf(out, "%-12s %-10s not measured, limit %g\n", l.kind, l.name, l.most)
+			fmt.Fprintf(out, "%-12s %-17s not measured, limit %g\n", l.kind, l.name, l.most)
 			continue
 		}
-		fmt.Fprintf(out, "%-12s %-10s %.4g, limit %g\n", l.kind, l.name, got, l.most)
+		fmt.Fprintf(out, "%-12s %-17s %.4g, limit %g\n", l.kind, l.name, got, l.most)
 		if got > l.most {
 			errs = append(errs, fmt.Errorf("%s of %s: %.4g is more than %g", l.kind, l.name, got, l.most))
 		}

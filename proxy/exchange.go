@@ -257,7 +257,7 @@ func (x *exchange) ran(err error, form string) bool {
 		x.handleError(x.w, x.r, &http1.Error{Phase: http1.Body, Err: body.Err})
 		return false
 	case err != nil:
-		x.gw.options.Logger.ErrorContext(x.r.Context(), "plugin fails", x.logAttrs("error", err)...)
+		x.pluginFails(err)
 		x.fail(http.StatusInternalServerError, msgUnexpected, nil, form)
 		return false
 	}
@@ -351,8 +351,13 @@ func (x *exchange) filterHeader() error {
 // abort closes the connection without an answer, as Kong does when a plugin fails after the answer has begun.
 func (x *exchange) abort(err error) {
 	x.fault, x.status = err, http.StatusInternalServerError
-	x.gw.options.Logger.Error("plugin fails", x.logAttrs("error", err)...)
+	x.pluginFails(err)
 	panic(http.ErrAbortHandler)
+}
+
+// pluginFails logs the error of the plugin that ran last.
+func (x *exchange) pluginFails(err error) {
+	x.gw.options.Logger.ErrorContext(x.r.Context(), "plugin fails", x.logAttrs("plugin", x.ctx.PluginName(), "error", err)...)
 }
 
 // finish ends the request, however it went: it also runs while the handler panics.

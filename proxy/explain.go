@@ -48,8 +48,9 @@ type AppliedPlugin struct {
 }
 
 // Explain says what would become of a request, without sending it. Of the plugins only those that can tell without
-// doing anything are asked (plugin.Explainer). The request's header is changed.
-func (g *Gateway) Explain(r *http.Request) Explanation {
+// doing anything are asked (plugin.Explainer). consumer is the id of who would be found to ask; "": nobody. The request's
+// header is changed.
+func (g *Gateway) Explain(r *http.Request, consumer string) Explanation {
 	rt := g.acquire()
 	defer rt.release()
 	x := newExchange(g)
@@ -86,7 +87,7 @@ func (g *Gateway) Explain(r *http.Request) Explanation {
 		e.Refused = "404 " + msgNoRoute
 	}
 	e.Others = notChosen(rt, &request, match.Route)
-	for _, p := range chain.Plugins("") {
+	for _, p := range chain.Plugins(consumer) {
 		e.Plugins = append(e.Plugins, AppliedPlugin{Name: p.Name, ID: p.ID, Scope: scopeName(p)})
 	}
 	if x.place != nil && e.Refused == "" {

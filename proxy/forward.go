@@ -587,7 +587,7 @@ func (b *responseBody) filter(piece []byte) {
 	out, err := b.x.plugins.FilterBody(&b.x.ctx, piece, eof)
 	switch {
 	case err != nil:
-		b.x.gw.options.Logger.Error("plugin fails", b.x.logAttrs("error", err)...)
+		b.x.pluginFails(err)
 		b.err = &failure{message: msgUnexpected, cause: err}
 	case b.x.mayHaveBody():
 		if b.room >= 0 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 
 	"sidekong/configs/entity"
 	"sidekong/internal/upstream"
+	"sidekong/proxy"
 	"sidekong/proxy/plugin"
 )
 
@@ -67,7 +69,11 @@ func TestPluginFails(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			up := upstream.Start(t, upstream.Answer("ok"))
-			e := start(t, setup{config: with(up.URL(), "broken"), plugins: []*plugin.Definition{define("broken", 1000, c.instance)}})
+			var logged bytes.Buffer // by the goroutine that serves the request, which ends before its spans are there
+			e := start(t, setup{
+				config: with(up.URL(), "broken"), plugins: []*plugin.Definition{define("broken", 1000, c.instance)},
+				options: func(o *proxy.Options) { o.Logger = slog.New(slog.NewTextHandler(&logged, nil)) },
+			})
 			conn := e.dial()
 			_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n"+
 				"Traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\r\n")
@@ -96,6 +102,9 @@ func TestPluginFails(t *testing.T) {
 				}
 			}
 			all := e.spans()
+			if log := logged.String(); !strings.Contains(log, "plugin=broken") || !strings.Contains(log, "out of order") {
+				t.Errorf("logged %q", log)
+			}
 			root := all.named(t, "kong")
 			if hexID(root.TraceId) != "4bf92f3577b34da6a3ce929d0e0e4736" || failed(root) != (c.status != 200) {
 				t.Errorf("root: trace %x, status %v", root.TraceId, root.Status)

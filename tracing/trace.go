@@ -100,6 +100,7 @@ type Trace struct {
 	links   []Link
 	bytes   int
 	lost    int
+	texts   []byte // what Text has kept
 }
 
 // Tracer makes traces. It is safe for use by several goroutines.
@@ -159,7 +160,11 @@ func (t *Trace) Release() {
 	clear(t.events)
 	clear(t.links)
 	tracer := t.tracer
-	*t = Trace{tracer: tracer, records: t.records[:0], attrs: t.attrs[:0], events: t.events[:0], links: t.links[:0]}
+	texts := t.texts[:0]
+	if cap(texts) > keepTexts {
+		texts = nil
+	}
+	*t = Trace{tracer: tracer, records: t.records[:0], attrs: t.attrs[:0], events: t.events[:0], links: t.links[:0], texts: texts}
 	tracer.pool.Put(t)
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -193,9 +195,15 @@ func checkPublic(name string, listeners []settings.Listener, token string) error
 }
 
 // withClientCertificates makes a TLS listener ask for a certificate that one of the authorities in a file has signed.
-func withClientCertificates(config *tls.Config, verify bool, file string) (*tls.Config, error) {
-	if config == nil || !verify {
+func withClientCertificates(config *tls.Config, verify bool, file string, logger *slog.Logger) (*tls.Config, error) {
+	switch {
+	case !verify:
 		return config, nil
+	case config == nil:
+		logger.Warn("nginx_admin_ssl_verify_client has no effect: no address of admin_listen has ssl")
+		return nil, nil //nolint:nilnil // no TLS, as before
+	case file == "":
+		return nil, configError{errors.New("nginx_admin_ssl_verify_client: on needs nginx_admin_ssl_client_certificate, a file with the authorities of the clients' certificates")}
 	}
 	pem, err := readPEM(file)
 	if err != nil {

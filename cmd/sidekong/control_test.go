@@ -2,8 +2,15 @@ package main
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -271,6 +278,59 @@ func TestControlListeners(t *testing.T) {
 	}
 }
 
+// TestAdminClientCertificates: over TLS the Admin API may be for those alone who show a certificate.
+func TestAdminClientCertificates(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority := filepath.Join(t.TempDir(), "ca.pem")
+	replaceFile(t, authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+
+	address := loopback.Address(t)
+	verify := []string{"KONG_NGINX_ADMIN_SSL_VERIFY_CLIENT=on", "KONG_ADMIN_GUI_LISTEN=off"}
+	withCA := append([]string{"KONG_NGINX_ADMIN_SSL_CLIENT_CERTIFICATE=" + authority}, verify...)
+	start(t, append([]string{"KONG_PREFIX=" + t.TempDir(), "KONG_ADMIN_LISTEN=" + address + " ssl"}, withCA...))
+	for _, known := range []bool{true, false} {
+		config := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // the server's certificate is not what this is about
+		if known {
+			config.Certificates = []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}
+		}
+		client := http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+address+"/services", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := client.Do(req)
+		if (err == nil) != known {
+			t.Errorf("with a certificate %v: %v", known, err)
+		}
+		if err == nil {
+			res.Body.Close()
+		}
+	}
+
+	plain := start(t, append([]string{"KONG_PREFIX=" + t.TempDir(), "KONG_ADMIN_LISTEN=" + loopback.Address(t)}, withCA...))
+	if !strings.Contains(plain.stderr.String(), "nginx_admin_ssl_verify_client has no effect") {
+		t.Errorf("nothing says that there is no TLS:\n%s", &plain.stderr)
+	}
+
+	var stderr output
+	environ := append([]string{"KONG_PREFIX=" + t.TempDir(), "KONG_ADMIN_LISTEN=127.0.0.1:0 ssl", "KONG_STATUS_LISTEN=off", "KONG_PROXY_LISTEN=127.0.0.1:0"}, verify...)
+	code := run(t.Context(), system{args: []string{"run"}, environ: environ, stdout: io.Discard, stderr: &stderr})
+	if want := "nginx_admin_ssl_verify_client: on needs nginx_admin_ssl_client_certificate"; code != exitConfig || !strings.Contains(stderr.String(), want) {
+		t.Errorf("exit code %d, want %d with %q\n%s", code, exitConfig, want, &stderr)
+	}
+}
+
 // TestAccessLog: each request leaves a line of JSON, without secrets.
 func TestAccessLog(t *testing.T) {
 	backend := httptest.NewServer(http.NotFoundHandler())
@@ -317,13 +377,13 @@ func TestInventory(t *testing.T) {
 			"', routes: [{name: r, paths: [/orders]}]}], plugins: [{name: sidekong-capture}]}",
 	}
 	c := startControlled(t, environ...)
-	for i := range 5 {
-		c.get("/orders/" + strconv.Itoa(1000+i))
-	}
 	page := "http://" + c.page
-	c.eventually("the calls are in the inventory", func() bool {
+	order := 1000
+	c.eventually("the calls are in the inventory", func() bool { // which learns what it has the time for
+		order++
+		c.get("/orders/" + strconv.Itoa(order))
 		code, out, _ := c.ask(nil, "inventory", "--address", page)
-		return code == exitOK && regexp.MustCompile(`(?m)^GET +/orders/\{\w+\} .* 5 +200 `).MatchString(out)
+		return code == exitOK && regexp.MustCompile(`(?m)^GET +/orders/\{\w+\} .* \d+ +200 `).MatchString(out)
 	})
 	code, document, errs := c.ask(nil, "inventory", "--address", page, "--openapi")
 	if code != exitOK || !strings.Contains(document, `"openapi":"3.1`) && !strings.Contains(document, `"openapi": "3.1`) || !strings.Contains(document, "email") {

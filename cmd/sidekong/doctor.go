@@ -150,6 +150,7 @@ func (d *doctor) plugins(ctx context.Context, a *app) {
 		if asked == 0 {
 			d.warn(name, "it has no endpoint: traces are not exported")
 		}
+		d.metrics(name, p.Config)
 		if rate, ok := p.Config["sampling_rate"].(float64); ok {
 			d.rate(name+" sampling_rate", rate)
 		}
@@ -158,6 +159,19 @@ func (d *doctor) plugins(ctx context.Context, a *app) {
 	if !found {
 		d.warn("opentelemetry", "no plugin is enabled: nothing is traced")
 	}
+}
+
+// metrics warns of a receiver that will hear nothing: as in Kong, every kind of metric has to be switched on.
+func (d *doctor) metrics(name string, config entity.Object) {
+	if endpoint, _ := at(config, "metrics.endpoint").(string); endpoint == "" {
+		return
+	}
+	for _, kind := range []string{"request", "latency", "bandwidth", "upstream_health"} {
+		if at(config, "metrics.enable_"+kind+"_metrics") == true {
+			return
+		}
+	}
+	d.warn(name, "metrics.endpoint is set and no metrics.enable_… is true: no metric is sent")
 }
 
 // propagation warns where what comes in does not go on.

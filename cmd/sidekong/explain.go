@@ -17,6 +17,7 @@ import (
 
 func explainCommand(sys system) *cobra.Command {
 	var headers []string
+	var consumer string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "explain METHOD URL",
@@ -27,7 +28,7 @@ func explainCommand(sys system) *cobra.Command {
 		Args:    cobra.ExactArgs(2),
 	}
 	steerCommand(sys, cmd, func(ctx context.Context, s *steerer, args []string) error {
-		asked := explainRequest{Method: strings.ToUpper(args[0]), URL: args[1], Header: http.Header{}}
+		asked := explainRequest{Method: strings.ToUpper(args[0]), URL: args[1], Header: http.Header{}, Consumer: consumer}
 		for _, line := range headers {
 			name, value, ok := strings.Cut(line, ":")
 			if !ok {
@@ -55,6 +56,7 @@ func explainCommand(sys system) *cobra.Command {
 		return printExplanation(sys.stdout, &e)
 	})
 	cmd.Flags().StringArrayVarP(&headers, "header", "H", nil, "header of the request as 'Name: value'; may be repeated")
+	cmd.Flags().StringVar(&consumer, "consumer", "", "username or id of who asks, as authentication would find")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }

@@ -15,6 +15,7 @@ import (
 	"sidekong/configs/entity"
 	"sidekong/proxy/plugin"
 	"sidekong/tracing"
+	"sidekong/tracing/otlp"
 )
 
 // settled is a complete request as the gateway shows it to its observer.
@@ -74,6 +75,23 @@ func TestObserve(t *testing.T) {
 	}
 	if overview := store.Overview(time.Unix(1_700_000_000, 0), time.Minute); overview.Total.Requests != 1 || overview.Total.Errors != 1 || overview.Routes[0].Name != "a-route" {
 		t.Errorf("overview %+v", overview.Total)
+	}
+}
+
+// TestObserveExported: the spans that an exporter was given are stored as they are.
+func TestObserveExported(t *testing.T) {
+	store := traces.New(traces.Options{Expand: expand})
+	t.Cleanup(store.Close)
+	c := settled(true)
+	c.Notes.Spans, _ = otlp.Frames{Trace: c.Trace}.AppendFrames(nil)
+	observer{store}.observe(c)
+	observer{store}.observe(settled(true))
+	got, ok := store.Get("01000000000000000000000000000000")
+	if !ok || len(got.Spans) != 2 || len(got.Requests) != 2 {
+		t.Fatalf("got %+v", got)
+	}
+	if diff := cmp.Diff(got.Spans[0].Attributes, got.Spans[1].Attributes); diff != "" {
+		t.Errorf("exported and not (-want +got):\n%s", diff)
 	}
 }
 

@@ -133,7 +133,7 @@ func (a *app) listenControl(l *listeners, at *addresses) error {
 		if err != nil {
 			return err
 		}
-		if config, err = withClientCertificates(config, s.AdminVerifyClient, s.AdminClientCA); err != nil {
+		if config, err = withClientCertificates(config, s.AdminVerifyClient, s.AdminClientCA, a.logger); err != nil {
 			return err
 		}
 		handler, err := a.adminAPI(isPublic(s.AdminListen), nil)

@@ -68,6 +68,8 @@ type explainRequest struct {
 	Method string      `json:"method"`
 	URL    string      `json:"url"`
 	Header http.Header `json:"header"`
+	// Consumer is the id or the username of who asks; "": nobody.
+	Consumer string `json:"consumer,omitempty"`
 }
 
 // steering serves the socket.
@@ -111,9 +113,33 @@ func (a *app) steering() http.Handler {
 			answer(w, http.StatusBadRequest, reloaded{Fault: err.Error()})
 			return
 		}
-		answer(w, http.StatusOK, a.gateway.Explain(request))
+		consumer, err := a.consumerID(r.Context(), asked.Consumer)
+		if err != nil {
+			answer(w, http.StatusBadRequest, reloaded{Fault: err.Error()})
+			return
+		}
+		answer(w, http.StatusOK, a.gateway.Explain(request, consumer))
 	})
 	return mux
+}
+
+// consumerID finds a consumer by id or username; "" is nobody.
+func (a *app) consumerID(ctx context.Context, name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	found, err := a.db.Get(ctx, "consumers", name)
+	if err == nil && found == nil {
+		found, err = a.db.Find(ctx, "consumers", "username", name)
+	}
+	if err != nil {
+		return "", err
+	}
+	id, ok := found["id"].(string)
+	if !ok {
+		return "", fmt.Errorf("there is no consumer %s", name)
+	}
+	return id, nil
 }
 
 // document is the configuration with everything that the database has.

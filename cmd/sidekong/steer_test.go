@@ -29,6 +29,7 @@ services:
 consumers:
 - username: ann
   keyauth_credentials: [{key: k3y}]
+  plugins: [{name: correlation-id}]
 `
 
 // TestSteering: the commands that reach a running sidecar by its socket.
@@ -94,6 +95,7 @@ func TestSteering(t *testing.T) {
 		{"a caller's trace", []string{"GET", "http://shop.test/orders", "-H", "b3: 463ac35c9f6413ad48485a3953bb6124-a2fb4a1d1a96d312-1"}, []string{
 			"route      orders", "trace in   B3: 463ac35c9f6413ad48485a3953bb6124-a2fb4a1d1a96d312-1", "trace out  B3: 463ac35c9f6413ad48485a3953bb6124-",
 		}},
+		{"a consumer", []string{"GET", "http://shop.test/orders", "--consumer", "ann"}, []string{"plugins    correlation-id (consumer; id "}},
 		{"no route", []string{"DELETE", "http://other.test/orders"}, []string{
 			"answer     404 no Route matched with those values (nothing is sent upstream)", "route      none",
 			"route orders: the request does not meet its methods", "route items: the request does not meet its hosts, paths",
@@ -114,6 +116,10 @@ func TestSteering(t *testing.T) {
 		if code, _, _ := p.ask(environ, args...); code != exitUsage {
 			t.Errorf("%v: exit code %d, want %d", args, code, exitUsage)
 		}
+	}
+
+	if code, _, errs := p.ask(environ, "explain", "GET", "http://shop.test/orders", "--consumer", "eve"); code != exitFailure || !strings.Contains(errs, "there is no consumer eve") {
+		t.Errorf("explain for nobody: exit code %d, %q", code, errs)
 	}
 
 	p.stop()
@@ -189,6 +195,9 @@ func TestDoctor(t *testing.T) {
 		{"few samples", plugin(good + ", sampling_rate: 0.01"), nil, exitOK, []string{"warn  opentelemetry ", "of 100 requests one or fewer is traced"}},
 		{"formats that do not meet", plugin(good + ", propagation: {default_format: w3c, extract: [b3], inject: [w3c]}"), nil, exitOK, []string{
 			"traces come in as b3 and go on as w3c",
+		}},
+		{"metrics that nothing is sent of", plugin(good + `, metrics: {endpoint: "` + takes.URL + `/v1/traces", enable_consumer_attribute: true}`), nil, exitOK, []string{
+			"metrics.endpoint: the receiver takes", "warn  opentelemetry ", "no metric is sent",
 		}},
 		{"off", plugin(good), []string{"KONG_TRACING_INSTRUMENTATIONS=off"}, exitOK, []string{"warn  tracing_instrumentations: off"}},
 	}

@@ -118,11 +118,12 @@ func column(ctx context.Context, q querier, statement string, args ...any) ([]st
 }
 
 const (
-	selectByID = `SELECT id, document, expires_at FROM sidekong_entities
-		WHERE kind = $1 AND id = $2 AND (expires_at IS NULL OR expires_at > $3)`
-	selectByUnique = `SELECT e.id, e.document, e.expires_at FROM sidekong_uniques u
-		JOIN sidekong_entities e ON e.kind = u.kind AND e.id = u.id
-		WHERE u.kind = $1 AND u.field = $2 AND u.digest = $3 AND (e.expires_at IS NULL OR e.expires_at > $4)`
+	// The first two are on spans: on one line.
+	selectByID = "SELECT id, document, expires_at FROM sidekong_entities" +
+		" WHERE kind = $1 AND id = $2 AND (expires_at IS NULL OR expires_at > $3)"
+	selectByUnique = "SELECT e.id, e.document, e.expires_at FROM sidekong_uniques u" +
+		" JOIN sidekong_entities e ON e.kind = u.kind AND e.id = u.id" +
+		" WHERE u.kind = $1 AND u.field = $2 AND u.digest = $3 AND (e.expires_at IS NULL OR e.expires_at > $4)"
 	selectNames = `SELECT r.to_id, e.document FROM sidekong_references r
 		JOIN sidekong_entities e ON e.kind = r.kind AND e.id = r.id
 		WHERE r.kind = 'snis' AND r.field = 'certificate' AND r.to_id >= $1 AND r.to_id <= $2`

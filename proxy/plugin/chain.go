@@ -451,6 +451,14 @@ func (ctx *Context) end(err error) {
 	ctx.Span = ctx.Root
 }
 
+// PluginName names the plugin that runs or that ran last, "" before the first.
+func (ctx *Context) PluginName() string {
+	if ctx.step >= len(ctx.chosen) || ctx.chosen[ctx.step] == nil {
+		return ""
+	}
+	return ctx.chosen[ctx.step].config.Name
+}
+
 // guard runs a plugin's phase and turns a panic in it into an error.
 func guard(ctx *Context, phase func(*Context) error) (err error) {
 	defer recoverPlugin(ctx, &err)
@@ -461,7 +469,7 @@ func guard(ctx *Context, phase func(*Context) error) (err error) {
 func recoverPlugin(ctx *Context, err *error) {
 	if cause := recover(); cause != nil {
 		*err = fmt.Errorf("panic: %v", cause)
-		ctx.Logger.Error("plugin panics", "plugin", ctx.chosen[ctx.step].config.Name, "error", *err,
+		ctx.Logger.Error("plugin panics", "plugin", ctx.PluginName(), "error", *err,
 			"request_id", ctx.RequestID, "stack", string(debug.Stack()))
 	}
 }

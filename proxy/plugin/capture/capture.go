@@ -97,6 +97,7 @@ type record struct {
 	declared          int64
 	request, response sink
 	masking           masking // of the part in hand
+	text              []byte  // where it is written
 	masked            marks
 }
 
@@ -112,7 +113,7 @@ func (c *capture) begin(ctx *plugin.Context) *record {
 	}
 	if c.RequestHeaders {
 		r.host[0] = ctx.Request.Host
-		r.headers = append(r.headers, field{"Host", headOf("Host"), r.host[:]})
+		r.headers = append(r.headers, field{"Host", r.host[:]})
 		r.headers = takeFields(r.headers, ctx.Request.Header)
 	}
 	return r
@@ -196,7 +197,13 @@ func (c *capture) Log(ctx *plugin.Context) {
 	clear(r.headers)
 	clear(r.scratch)
 	clear(r.masked.places)
-	*r = record{headers: r.headers[:0], scratch: r.scratch[:0], masked: marks{places: r.masked.places[:0]}}
+	if cap(r.text) > maxHeaders {
+		r.text = nil
+	}
+	*r = record{
+		headers: r.headers[:0], scratch: r.scratch[:0], masked: marks{places: r.masked.places[:0]},
+		masking: masking{order: r.masking.order}, text: r.text,
+	}
 	c.records.Put(r)
 }
 
@@ -241,43 +248,50 @@ func setter(root tracing.Span) func(key string, value tracing.Value) {
 
 // describe sets the attributes of the root span.
 func (c *capture) describe(ctx *plugin.Context, r *record) {
+	r.masking.redactor, r.masking.marks = &c.redactor, &r.masked
 	masking := func(part string) *masking {
-		r.masking = masking{redactor: &c.redactor, marks: &r.masked, part: part}
+		r.masking.part, r.masking.cut = part, false
 		return &r.masking
 	}
 	set := setter(ctx.Root)
 	if c.PeerAddress {
-		set(keyPeer, tracing.StringValue(ctx.Peer.String()))
+		r.text = ctx.Peer.AppendTo(r.text[:0])
+		set(keyPeer, ctx.Trace.Text(r.text))
 	}
 	if c.Target {
 		set(keyTarget, tracing.StringValue(masking("request.target").target(ctx.ForwardedURI)))
 	}
 	if c.RequestHeaders {
-		set(keyRequestHeaders, masking("request.headers").headers(r.headers))
+		r.text = masking("request.headers").headers(r.text[:0], r.headers)
+		set(keyRequestHeaders, ctx.Trace.Text(r.text))
 	}
 	if r.tee != nil {
-		c.describeBody(set, bodyKeys{keyRequestBody, keyRequestBody + sizeSuffix, keyRequestBody + digestSuffix}, &r.request, r.requestCoding, masking("request.body"))
+		keys := bodyKeys{keyRequestBody, keyRequestBody + sizeSuffix, keyRequestBody + digestSuffix}
+		c.describeBody(ctx.Trace, set, keys, &r.request, r.requestCoding, masking("request.body"))
 	}
 	if c.ResponseHeaders && ctx.Response.Header != nil {
 		r.scratch = takeFields(r.scratch, ctx.Response.Header)
-		set(keyResponseHeaders, masking("response.headers").headers(r.scratch))
+		r.text = masking("response.headers").headers(r.text[:0], r.scratch)
+		set(keyResponseHeaders, ctx.Trace.Text(r.text))
 	}
 	if c.ResponseBody {
-		c.describeBody(set, bodyKeys{keyResponseBody, keyResponseBody + sizeSuffix, keyResponseBody + digestSuffix}, &r.response, r.responseCoding, masking("response.body"))
+		keys := bodyKeys{keyResponseBody, keyResponseBody + sizeSuffix, keyResponseBody + digestSuffix}
+		c.describeBody(ctx.Trace, set, keys, &r.response, r.responseCoding, masking("response.body"))
 	}
 	if len(r.masked.places) > 0 {
-		set(keyMasked, tracing.StringValue(string(r.masked.appendJSON(nil))))
+		r.text = r.masked.appendJSON(r.text[:0])
+		set(keyMasked, ctx.Trace.Text(r.text))
 	}
 }
 
 type bodyKeys struct{ text, size, digest string }
 
 // describeBody sets the attributes of a body, if there was one.
-func (c *capture) describeBody(set func(string, tracing.Value), keys bodyKeys, s *sink, coding string, m *masking) {
+func (c *capture) describeBody(trace *tracing.Trace, set func(string, tracing.Value), keys bodyKeys, s *sink, coding string, m *masking) {
 	if s.size == 0 {
 		return
 	}
-	set(keys.text, tracing.StringValue(c.show(s, coding, m)))
+	set(keys.text, trace.Text(c.show(s, coding, m)))
 	set(keys.size, tracing.IntValue(s.size))
 	if s.digest && s.whole && (c.BodyDigest == digestAlways || s.size != int64(len(s.kept))) {
 		set(keys.digest, tracing.StringValue(s.sha256()))
@@ -287,10 +301,10 @@ func (c *capture) describeBody(set func(string, tracing.Value), keys bodyKeys, s
 // truncated ends the text of a body that is longer than what is shown of it.
 const truncated = "…truncated"
 
-// show gives a body as it may be recorded, or a note in its place.
-func (c *capture) show(s *sink, coding string, m *masking) string {
-	note := func(what string) string {
-		return fmt.Sprintf("[%s, %d bytes]", strings.TrimSpace(what+" "+strings.ToValidUTF8(s.media, "?")), s.size)
+// show gives a body as it may be recorded, or a note in its place. It is valid as long as what s keeps.
+func (c *capture) show(s *sink, coding string, m *masking) []byte {
+	note := func(what string) []byte {
+		return fmt.Appendf(nil, "[%s, %d bytes]", strings.TrimSpace(what+" "+strings.ToValidUTF8(s.media, "?")), s.size)
 	}
 	switch {
 	case !s.wanted:
@@ -298,7 +312,7 @@ func (c *capture) show(s *sink, coding string, m *masking) string {
 	case s.refused:
 		return note("not captured for want of memory:")
 	case s.limit == 0:
-		return truncated
+		return []byte(truncated)
 	}
 	body := s.kept
 	m.cut = s.size > int64(len(body)) || !s.whole
@@ -314,7 +328,7 @@ func (c *capture) show(s *sink, coding string, m *masking) string {
 	}
 	body = wholeRunes(body)
 	if !m.cut && coding == "" && m.clean(body, formatOf(s.media)) {
-		return string(body)
+		return body
 	}
 	out := m.text(make([]byte, 0, len(body)+len(body)/8+64), body, s.contentType)
 	if len(out) > s.limit { // masks may be longer than what they hide
@@ -323,7 +337,7 @@ func (c *capture) show(s *sink, coding string, m *masking) string {
 	if m.cut {
 		out = append(out, truncated...)
 	}
-	return string(out)
+	return out
 }
 
 // mediaType is a content type without its parameters, in lower case.

@@ -4,10 +4,7 @@ import (
 	"math/bits"
 	"net/http"
 	"strings"
-	"sync"
 	"unicode/utf8"
-
-	"sidekong/tracing"
 )
 
 // maxHeaders bounds the text that a request's or an answer's headers become, in bytes.
@@ -16,7 +13,6 @@ const maxHeaders = 64 << 10
 // field is a header with its values, of which there is one at least.
 type field struct {
 	name   string
-	head   uint64 // the first bytes of name: they nearly always tell which of two names comes first
 	values []string
 }
 
@@ -24,10 +20,43 @@ type field struct {
 func takeFields(fields []field, h http.Header) []field {
 	for name, values := range h {
 		if len(values) > 0 {
-			fields = append(fields, field{name, headOf(name), values})
+			fields = append(fields, field{name, values})
 		}
 	}
 	return fields
+}
+
+// rank is a field's place in the order of names. head is the first bytes of its name, which nearly always tell which of
+// two names comes first.
+type rank struct {
+	head uint64
+	at   int
+}
+
+// maxSorted is how many headers are put in order; there are seldom more.
+const maxSorted = 100
+
+// sorted gives the order of the fields' names. It is valid until the next call.
+func (m *masking) sorted(fields []field) []rank {
+	order := m.order[:0]
+	for i := range fields {
+		name := fields[i].name
+		r, at := rank{headOf(name), i}, len(order)
+		order = append(order, r)
+		if len(fields) > maxSorted {
+			continue
+		}
+		for ; at > 0; at-- {
+			left := order[at-1]
+			if r.head > left.head || r.head == left.head && name >= fields[left.at].name {
+				break
+			}
+			order[at] = left
+		}
+		order[at] = r
+	}
+	m.order = order
+	return order
 }
 
 func headOf(name string) (head uint64) {
@@ -40,70 +69,37 @@ func headOf(name string) (head uint64) {
 	return head
 }
 
-// before reports whether f comes before g in the order of names.
-func (f *field) before(g *field) bool {
-	return f.head < g.head || f.head == g.head && f.name < g.name
-}
-
-// maxSorted is how many headers are put in order; there are seldom more.
-const maxSorted = 100
-
-// sortFields puts headers in the order of their names.
-func sortFields(fields []field) {
-	if len(fields) > maxSorted {
-		return
-	}
-	for i := 1; i < len(fields); i++ {
-		if !fields[i].before(&fields[i-1]) {
-			continue
-		}
-		f, at := fields[i], i
-		for ; at > 0 && f.before(&fields[at-1]); at-- {
-			fields[at] = fields[at-1]
-		}
-		fields[at] = f
-	}
-}
-
-// texts are what JSON is written to before it becomes an attribute.
-var texts = sync.Pool{New: func() any { return new([]byte) }}
-
-// headers writes fields as a JSON object in the order of their names, which are lower case. A header that came more than
+// headers appends fields as a JSON object in the order of their names, which are lower case. A header that came more than
 // once becomes an array.
-func (m *masking) headers(fields []field) tracing.Value {
-	sortFields(fields)
-	buffer := texts.Get().(*[]byte)
-	out := append((*buffer)[:0], '{')
-	for i := range fields {
-		f := &fields[i]
-		if len(out) > maxHeaders {
+func (m *masking) headers(out []byte, fields []field) []byte {
+	from := len(out)
+	open := byte('{')
+	for _, r := range m.sorted(fields) {
+		if len(out)-from > maxHeaders {
 			out = append(out, `,"…":"truncated"`...)
 			break
 		}
-		if i > 0 {
-			out = append(out, ',')
-		}
-		known := m.names.header(f.name)
-		out = append(out, known.quoted...)
+		f := &fields[r.at]
+		known := m.names.header(f.name, r.head)
+		out = append(append(out, open), known.quoted...)
+		open = ','
 		if len(f.values) == 1 {
 			out = m.value(out, known, f.values[0])
 			continue
 		}
 		for i, value := range f.values {
-			open := byte(',')
+			between := byte(',')
 			if i == 0 {
-				open = '['
+				between = '['
 			}
-			out = m.value(append(out, open), known, value)
+			out = m.value(append(out, between), known, value)
 		}
 		out = append(out, ']')
 	}
-	out = append(out, '}')
-	text := string(out)
-	if *buffer = out; cap(out) <= maxHeaders {
-		texts.Put(buffer)
+	if open == '{' {
+		out = append(out, open)
 	}
-	return tracing.StringValue(text)
+	return append(out, '}')
 }
 
 // headerName is what is known of a header by its name.
@@ -113,13 +109,14 @@ type headerName struct {
 	secret bool
 }
 
-// header finds out about a header's name. The same come again and again, so that the last ones are kept.
-func (n *names) header(name string) *headerName {
-	if len(name) == 0 {
-		return &headerName{quoted: `"":`}
+// header finds out about a header's name, of which head is the first bytes. The same come again and again, so that the
+// last ones are kept.
+func (n *names) header(name string, head uint64) *headerName {
+	tail := head
+	if len(name) >= 8 {
+		tail = load(name, len(name)-8)
 	}
-	last := len(name) - 1
-	at := &n.headers[(len(name)<<5^int(name[0])<<3^int(name[last])<<6^int(name[last/2])^int(name[last*3/4])<<2)%len(n.headers)]
+	at := &n.headers[(head*3^tail)*0x9e3779b97f4a7c15>>57]
 	if known := at.Load(); known != nil && known.name == name {
 		return known
 	}
@@ -131,12 +128,14 @@ func (n *names) header(name string) *headerName {
 	return known
 }
 
-// What the bytes of a header's value may be part of.
+// What the bytes of a header's value or a target may be part of.
 const (
 	escapes = 1 << iota // what does not stand for itself in a JSON string
 	equals              // parameters, and those of a URL
 	signs               // a credential or a name with its password
 	digits              // a card number
+	colons              // a name and its value
+	percent             // anything
 )
 
 var looks = func() (table [256]uint8) {
@@ -145,7 +144,7 @@ var looks = func() (table [256]uint8) {
 			table[c] = escapes
 		}
 	}
-	table['='] = equals | signs
+	table['='], table[':'], table['%'] = equals, colons, percent
 	table['@'], table['B'], table['J'] = signs, signs, signs
 	for c := '0'; c <= '9'; c++ {
 		table[c] = digits
@@ -153,12 +152,14 @@ var looks = func() (table [256]uint8) {
 	return table
 }()
 
-// look tells what there may be in a header's value.
+// look tells what there may be in a header's value or a target.
 func look(value string) (seen uint8) {
-	for ; len(value) >= 4; value = value[4:] {
-		seen |= looks[value[0]] | looks[value[1]] | looks[value[2]] | looks[value[3]]
+	i := 0
+	for ; i+4 <= len(value); i += 4 {
+		four := value[i : i+4]
+		seen |= looks[four[0]] | looks[four[1]] | looks[four[2]] | looks[four[3]]
 	}
-	for i := range len(value) {
+	for ; i < len(value); i++ {
 		seen |= looks[value[i]]
 	}
 	return seen
@@ -182,7 +183,7 @@ func (m *masking) value(out []byte, of *headerName, value string) []byte {
 		out = append(append(append(out, '"'), value...), '"')
 	}
 	switch {
-	case seen&signs != 0:
+	case seen&(equals|signs) != 0:
 		return m.shapes(out, from)
 	case seen&digits != 0 && len(value) >= minCard:
 		return m.numbers(out, from)

@@ -68,6 +68,6 @@ func BenchmarkHeaders(b *testing.B) {
 	m := masker(&marks{}, false)
 	b.ReportAllocs()
 	for b.Loop() {
-		m.headers(fields)
+		m.headers(nil, fields)
 	}
 }

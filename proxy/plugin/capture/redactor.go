@@ -73,6 +73,7 @@ type masking struct {
 	part  string // "request.body"
 	cut   bool   // the text goes on unseen
 	depth int    // of texts within texts
+	order []rank // room for that of headers
 }
 
 // maxNested bounds texts within texts, a JSON document in a string of another for example.
@@ -469,16 +470,40 @@ func (m *masking) target(target string) string {
 	if m.off {
 		return target
 	}
-	if plain := []byte(target); m.clean(plain, formatText) && bytes.IndexByte(plain, '%') < 0 {
+	path, query, found := strings.Cut(target, "?")
+	switch seen := look(target); {
+	case seen&(escapes|signs|colons|percent) != 0:
+	case seen&digits != 0 && m.cards && hasCard(target):
+	case seen&equals == 0 || strings.IndexByte(path, '=') < 0 && m.harmless(query):
 		return target
 	}
-	path, query, found := strings.Cut(target, "?")
+	return m.readTarget(path, query, found)
+}
+
+func (m *masking) readTarget(path, query string, found bool) string {
 	out := m.lines(nil, []byte(path))
 	if found {
 		out = append(out, '?')
 		out = m.pairs(out, []byte(query))
 	}
 	return string(m.shapes(out, 0))
+}
+
+// harmless reports whether a query without escapes is of names that mean no secret. It may say no to one that is.
+func (m *masking) harmless(query string) bool {
+	name := 0
+	for i := range len(query) {
+		switch query[i] {
+		case '=':
+			if unsafe(m.names, query[name:i]) {
+				return false
+			}
+			name = i + 1
+		case '&':
+			name = i + 1
+		}
+	}
+	return true
 }
 
 // header masks a header's value: all of it where the name means a secret, else what is secret in it.

@@ -1,9 +1,6 @@
 package capture
 
-import (
-	"bytes"
-	"encoding/binary"
-)
+import "bytes"
 
 // Card numbers have 13 to 19 digits, in groups with a space or a hyphen between them or in one.
 const (
@@ -23,12 +20,11 @@ func nextCard(text []byte, from int, cut bool) (start, end int, ok bool) {
 	// Whatever card number there is covers minCard bytes, all digits or separators. So it is enough to look at one pair in
 	// minCard-1. What is cut may be shorter.
 	const stride = minCard - 1
-	for probe := from; probe+1 < len(text); probe += stride {
-		// Digits and separators, and few others, are from 0x20 to 0x3f.
-		if binary.LittleEndian.Uint16(text[probe:])&0xe0e0 != 0x2020 {
+	for probe := uint(from); probe < uint(len(text)); probe += stride { // unsigned: no bounds check
+		if !numeric[text[probe]] || probe+1 < uint(len(text)) && !numeric[text[probe+1]] {
 			continue
 		}
-		if start, end, ok = cardAround(text, from, probe, cut); ok {
+		if start, end, ok = cardAround(text, from, int(probe), cut); ok {
 			return start, end, true
 		}
 	}
@@ -42,6 +38,14 @@ func nextCard(text []byte, from int, cut bool) (start, end int, ok bool) {
 		}
 	}
 	return 0, 0, false
+}
+
+func hasCard(text string) bool {
+	if len(text) < minCard {
+		return false
+	}
+	_, _, ok := nextCard([]byte(text), 0, false)
+	return ok
 }
 
 // cardAround looks for a card number that begins before or at probe, or at the byte after it.
@@ -66,6 +70,14 @@ func cardAround(text []byte, from, probe int, cut bool) (start, end int, ok bool
 	}
 	return 0, 0, false
 }
+
+// numeric are digits and separators.
+var numeric = func() (table [256]bool) {
+	for c := range table {
+		table[c] = digit(byte(c)) || separator(byte(c))
+	}
+	return table
+}()
 
 func separator(c byte) bool { return c == ' ' || c == '-' }
 

@@ -67,7 +67,9 @@ func (d *driver) Context() context.Context   { return context.Background() }
 func (d *driver) HasUpstream(string) bool    { return false }
 func (d *driver) Exit(a plugin.Answer)       { d.answer = &a }
 func (d *driver) LogRecord() any             { return d.logged }
-func (d *driver) Masked(url string) string   { return plugin.NewSecrets(plugin.Env{RedactedQuery: []string{"token"}}).URI(url) }
+func (d *driver) Masked(url string) string {
+	return plugin.NewSecrets(plugin.Env{RedactedQuery: []string{"token"}}).URI(url)
+}
 
 func (d *driver) Consumer(id string, _ bool) (*entity.Consumer, error) {
 	if c := d.facts.Consumer; c != nil && c.ID == id {

@@ -217,15 +217,15 @@ func TestGatewayAsks(t *testing.T) {
 	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked = r.URL.RequestURI() }))
 	defer other.Close()
 	address := other.Listener.Addr().String()
-	url := gateway(t, function.Options{SandboxRequires: []string{"resty.http"}}, tracing.All, func(http.ResponseWriter, *http.Request) {}, `
+	url := gateway(t, function.Options{SandboxRequires: []string{"resty.http"}, Client: other.Client()}, tracing.All, func(http.ResponseWriter, *http.Request) {}, `
 - name: spy
 - name: pre-function
   config:
-    access: ["assert(require('resty.http').new():request_uri('http://`+address+`/a?token=s3cret&b=1'))"]
+    access: ["local _, err = require('resty.http').new():request_uri('http://`+address+`/a?token=s3cret&b=1') if err then kong.response.exit(502, err) end"]
 `, spy)
-	res, _ := fetch(t, "GET", url+"/", "")
+	res, body := fetch(t, "GET", url+"/", "")
 	if want := "http://" + address + "/a?token=REDACTED&b=1"; res.StatusCode != 200 || asked != "/a?token=s3cret&b=1" || shown != want {
-		t.Errorf("status %d, asked %s, shown %s, want %s", res.StatusCode, asked, shown, want)
+		t.Errorf("status %d %s, asked %s, shown %s, want %s", res.StatusCode, body, asked, shown, want)
 	}
 }
 

@@ -2,6 +2,7 @@ package function
 
 import (
 	"math"
+	"strings"
 	"time"
 
 	lua "github.com/yuin/gopher-lua"
@@ -107,7 +108,7 @@ func nanoseconds(t *tracing.Trace, at tracing.Instant) float64 {
 func fromAttribute(v tracing.Value) lua.LValue {
 	switch v := v.Any().(type) {
 	case string:
-		return lua.LString(v)
+		return lua.LString(strings.Clone(v)) // a script may keep it for longer than the trace lasts
 	case int64:
 		return lua.LNumber(v)
 	case float64:

@@ -64,6 +64,11 @@ type metricsOptions struct {
 	AI             bool    `json:"enable_ai_metrics"`
 }
 
+// measures reports whether there is anything to push.
+func (m *metricsOptions) measures() bool {
+	return m.Requests || m.Latency || m.Bandwidth || m.UpstreamHealth
+}
+
 type tailOptions struct {
 	DropHealthChecks bool              `json:"drop_health_checks"`
 	DropPaths        []string          `json:"drop_paths"`

@@ -1,8 +1,11 @@
 package opentelemetry_test
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -134,6 +137,20 @@ func TestMetricsArePushed(t *testing.T) {
 	for _, m := range h.Metrics() {
 		if m.Name != "http.server.request.count" {
 			t.Errorf("%s was not switched on", m.Name)
+		}
+	}
+}
+
+// TestMetricsSwitchedOff: a receiver that would hear nothing is worth a line, since no kind of metric is on by default.
+func TestMetricsSwitchedOff(t *testing.T) {
+	for config, want := range map[string]bool{
+		"enable_consumer_attribute: true":      true,
+		"enable_upstream_health_metrics: true": false,
+	} {
+		var into bytes.Buffer
+		start(t, setting{into: slog.NewTextHandler(&into, nil), config: "- {name: opentelemetry, config: {metrics: {endpoint: METRICS, push_interval: 3600, " + config + "}}}"})
+		if got := strings.Contains(into.String(), "nothing is sent to metrics.endpoint"); got != want {
+			t.Errorf("%s: warned %v, want %v:\n%s", config, got, want, &into)
 		}
 	}
 }

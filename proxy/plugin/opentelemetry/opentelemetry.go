@@ -202,6 +202,9 @@ func (o *instance) export(c *config, defaults Defaults, env plugin.Env) (err err
 		if o.metrics, err = take(signalMetrics, otlp.Metrics, m.Endpoint, "", what); err != nil {
 			return err
 		}
+		if !m.measures() {
+			log.Warn("nothing is sent to metrics.endpoint: of metrics.enable_request_metrics, enable_latency_metrics, enable_bandwidth_metrics and enable_upstream_health_metrics none is true")
+		}
 		if m.AI {
 			log.Warn("metrics.enable_ai_metrics has no effect: there is nothing to measure")
 		}
