@@ -64,6 +64,7 @@ func start(t *testing.T, listen, config, upstream string, environ ...string) *pr
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(environ, "HOME="+t.TempDir(), "KONG_PROXY_LISTEN="+listen, "KONG_STATUS_LISTEN=off",
+		"KONG_ADMIN_LISTEN=off", "KONG_ADMIN_GUI_LISTEN=127.0.0.1:0", "KONG_TRACES_STORE_SIZE=4m",
 		"KONG_LOG_LEVEL=notice", "OTEL_SDK_DISABLED=false", "KONG_TRACING_INSTRUMENTATIONS=all")
 	cmd.Stdout, cmd.Stderr = p.log, p.log
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGKILL) }
