@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"sidekong/proxy/plugin/params"
+
 	lua "github.com/yuin/gopher-lua"
 )
 
@@ -23,7 +25,7 @@ func parseArgs(query string, limit int) (pairs []pair, truncated bool) {
 		if len(pairs) == limit {
 			return pairs, true
 		}
-		pairs = append(pairs, pair{name: unescape(name), value: unescape(value), bare: !found})
+		pairs = append(pairs, pair{name: params.Unescape(name), value: params.Unescape(value), bare: !found})
 	}
 	return pairs, false
 }
@@ -42,26 +44,6 @@ func (r *run) argsTable(L *lua.LState, pairs []pair) *lua.LTable {
 		appendValue(t, p.name, p.lua())
 	}
 	return t
-}
-
-// unescape decodes %XX and +; a bad escape stays as it is.
-func unescape(s string) string {
-	if !strings.ContainsAny(s, "%+") {
-		return s
-	}
-	out := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '+':
-			out = append(out, ' ')
-		case c == '%' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2]):
-			out = append(out, fromHex(s[i+1])<<4|fromHex(s[i+2]))
-			i += 2
-		default:
-			out = append(out, c)
-		}
-	}
-	return string(out)
 }
 
 func isHex(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f' }

@@ -25,6 +25,7 @@ import (
 
 	"sidekong/configs/entity"
 	"sidekong/proxy/plugin"
+	"sidekong/proxy/plugin/params"
 	"sidekong/tracing"
 )
 
@@ -258,7 +259,7 @@ func acceptable(path string) bool {
 		}
 	}
 	depth := 0
-	for segment := range strings.SplitSeq(strings.TrimPrefix(unescape(strings.ReplaceAll(path, "+", "%2B")), "/"), "/") {
+	for segment := range strings.SplitSeq(strings.TrimPrefix(params.Unescape(strings.ReplaceAll(path, "+", "%2B")), "/"), "/") {
 		switch segment {
 		case "", ".":
 		case "..":

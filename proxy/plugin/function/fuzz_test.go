@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"sidekong/proxy/plugin/params"
+
 	lua "github.com/yuin/gopher-lua"
 )
 
@@ -110,7 +112,7 @@ func FuzzText(f *testing.F) {
 			t.Errorf("got path %q", path)
 		}
 		parseTemplate(other)
-		if unescape(escape(text, safeInComponent)) != text {
+		if params.Unescape(escape(text, safeInComponent)) != text {
 			t.Errorf("%q does not survive being escaped", text)
 		}
 		plainLua(text)

@@ -17,6 +17,7 @@ import (
 	lua "github.com/yuin/gopher-lua"
 
 	"sidekong/proxy/plugin"
+	"sidekong/proxy/plugin/params"
 )
 
 // newNgx makes the table ngx: OpenResty's own, as far as it makes sense here. Scripts may write to it.
@@ -538,7 +539,7 @@ func escapeURI(L *lua.LState) int {
 
 func unescapeURI(L *lua.LState) int {
 	s := plainInput(L, 1)
-	return heavy(L, len(s), func() string { return unescape(s) })
+	return heavy(L, len(s), func() string { return params.Unescape(s) })
 }
 
 func encodeArgs(L *lua.LState) int {

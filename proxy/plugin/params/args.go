@@ -26,7 +26,7 @@ func ParseArgs(query string) Args {
 		if name == "" {
 			continue
 		}
-		args = append(args, Arg{Name: unescape(name), Value: unescape(value), Bare: !found})
+		args = append(args, Arg{Name: Unescape(name), Value: Unescape(value), Bare: !found})
 	}
 	return args
 }
@@ -39,7 +39,7 @@ func Without(query, name string) string {
 	var kept []string
 	for piece := range strings.SplitSeq(query, "&") {
 		own, _, _ := strings.Cut(piece, "=")
-		if unescape(own) != name {
+		if Unescape(own) != name {
 			kept = append(kept, piece)
 		}
 	}
@@ -137,8 +137,8 @@ func (a Args) appendTo(out []byte, safe string) []byte {
 	return out
 }
 
-// unescape decodes %XX and +; a bad escape stays as it is.
-func unescape(s string) string {
+// Unescape decodes %XX and +; a bad escape stays as it is.
+func Unescape(s string) string {
 	if !strings.ContainsAny(s, "%+") {
 		return s
 	}
