@@ -72,11 +72,14 @@ fmt-check:
 
 fuzz: ## Run each fuzz target for FUZZTIME (5s).
 	$(step)
+	@# An input that is under way when the time is over makes go test fail with "context deadline exceeded" and no input
+	@# that fails: that is no finding.
 	@mkdir -p dist
 	@targets=$$($(GO) test $(RACE) -list '^Fuzz' ./...) || { echo "$$targets"; exit 1; }; \
 	echo "$$targets" | awk '/^Fuzz/ { name[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, name[i]; n = 0 }' | \
 	while read -r package target; do \
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$package" </dev/null >dist/fuzz.log 2>&1 || \
+			{ grep -q 'context deadline exceeded' dist/fuzz.log && ! grep -q 'Failing input' dist/fuzz.log; } || \
 			{ cat dist/fuzz.log; exit 1; }; \
 		printf '%s %s: %s\n' "$$package" "$$target" "$$(grep -o 'execs: [0-9]*' dist/fuzz.log | tail -n 1)"; \
 	done
