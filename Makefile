@@ -2,7 +2,7 @@
 # given here. The end-to-end test needs Node.js too and is left out, with a line that says so, where there is none.
 
 GO       ?= go
-FUZZTIME ?= 5s
+FUZZTIME ?= 3s
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 DESTDIR  ?= dist/rootfs
 
@@ -70,7 +70,7 @@ fmt-check:
 	@unformatted=$$($(GOFUMPT) -l $(GOFILES)) || exit 1; \
 	if [ -n "$$unformatted" ]; then echo "not formatted (make fmt mends it):"; echo "$$unformatted"; exit 1; fi
 
-fuzz: ## Run each fuzz target for FUZZTIME (5s).
+fuzz: ## Run each fuzz target for FUZZTIME (3s).
 	$(step)
 	@# An input that is under way when the time is over makes go test fail with "context deadline exceeded" and no input
 	@# that fails: that is no finding.
