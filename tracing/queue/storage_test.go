@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -586,7 +587,7 @@ func FuzzSegment(f *testing.F) {
 		}
 		defer s.file.Close()
 		want := s.unread
-		out, n, _, expired, err := s.pop(nil, 1<<30, 1<<30, 0)
+		out, n, _, expired, err := s.pop(nil, 1<<30, 1<<30, math.MinInt64) // however old
 		if err != nil || expired != 0 {
 			t.Fatalf("pop: %d expired, %v", expired, err)
 		}
