@@ -54,6 +54,8 @@ var (
 		[]string{"upstream", "target", "address", "state", "subsystem"}, nil)
 	descConfig = prometheus.NewDesc("sidekong_configuration_last_reload_failed",
 		"1 if the newest configuration could not be used.", nil, nil)
+	descFaults = prometheus.NewDesc("sidekong_configuration_faults",
+		"Entities of the configuration in use that cannot be served.", nil, nil)
 )
 
 // Describe says nothing: an unchecked collector may add a series whenever there is something to count.
@@ -117,6 +119,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		broken = 1
 	}
 	gauge(descConfig, broken)
+	gauge(descFaults, float64(len(c.status.faults())))
 }
 
 // targetHealth writes one series for each state. Kong: kong/plugins/prometheus/exporter.lua set_healthiness_metrics

@@ -21,8 +21,11 @@ type Status struct {
 	ConfigurationHash func() string
 	// ConfigurationFault is why the newest configuration could not be used; "" where it could.
 	ConfigurationFault func() string
-	Traffic            func() Traffic
-	Exporters          func() []Exporter
+	// ConfigurationFaults are the entities of the configuration in use that cannot be served; nil: there are none to
+	// tell of.
+	ConfigurationFaults func() []Fault
+	Traffic             func() Traffic
+	Exporters           func() []Exporter
 	// Shed tells whether requests go untraced for want of memory, and how many did so far.
 	Shed func() (now bool, total uint64)
 	// Upstreams are the upstreams with the health of their targets; nil: there are none to tell of.
@@ -30,6 +33,21 @@ type Status struct {
 	// KongAdmin is how reading the configuration of another Kong stands, for JSON; nil: none is read.
 	KongAdmin func() any
 	Version   string
+}
+
+// Fault is an entity that cannot be served as it is configured.
+type Fault struct {
+	Type    string `json:"entity_type"`
+	ID      string `json:"entity_id"`
+	Name    string `json:"entity_name,omitempty"`
+	Message string `json:"message"`
+}
+
+func (s Status) faults() []Fault {
+	if s.ConfigurationFaults == nil {
+		return nil
+	}
+	return s.ConfigurationFaults()
 }
 
 // Upstream is how an upstream does. Health is Kong's word: HEALTHY, UNHEALTHY, HEALTHCHECKS_OFF or, of a target alone,
@@ -151,6 +169,9 @@ func (s Status) status(w http.ResponseWriter, _ *http.Request) {
 	}
 	if fault := s.ConfigurationFault(); fault != "" {
 		body["configuration_error"] = fault
+	}
+	if faults := s.faults(); len(faults) > 0 {
+		body["configuration_faults"] = faults
 	}
 	writeJSON(w, http.StatusOK, body)
 }

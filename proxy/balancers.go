@@ -25,9 +25,12 @@ type running struct {
 
 // balancers gives one for every upstream of a snapshot: that of the current configuration where nothing of it
 // changed, else a new one that takes over what the old one knows. Nothing is started yet.
-func (g *Gateway) balancers(snapshot *configs.Snapshot) (map[string]*running, error) {
+func (g *Gateway) balancers(snapshot *configs.Snapshot, faults *Faults) map[string]*running {
 	targets := map[string][]*entity.Target{}
 	for _, target := range snapshot.Targets {
+		if err := balancer.CheckTarget(target); err != nil {
+			faults.add("target", target.ID, target.Target, err)
+		}
 		targets[target.Upstream.ID] = append(targets[target.Upstream.ID], target)
 	}
 	current := map[string]*running{} // by id, so that a new name is no new upstream
@@ -40,32 +43,31 @@ func (g *Gateway) balancers(snapshot *configs.Snapshot) (map[string]*running, er
 	for _, up := range snapshot.Upstreams {
 		old := current[up.ID]
 		var shown *entity.Certificate
+		pair := g.options.ClientCert
 		if up.ClientCertificate != nil {
 			shown, _ = snapshot.Certificate(up.ClientCertificate.ID)
+			var err error
+			if pair, err = keyPair(snapshot, up.ClientCertificate); err != nil {
+				faults.add("upstream", up.ID, up.Name, fmt.Errorf("client_certificate: %w", err))
+			}
 		}
 		if old != nil && reflect.DeepEqual(old.upstream, up) && reflect.DeepEqual(old.targets, targets[up.ID]) &&
 			reflect.DeepEqual(old.shown, shown) {
 			next[up.Name] = old
 			continue
 		}
-		options := balancer.Options{Logger: g.options.Logger, RootCAs: g.options.RootCAs, ClientCertificate: g.options.ClientCert}
-		if up.ClientCertificate != nil {
-			pair, err := keyPair(snapshot, up.ClientCertificate)
-			if err != nil {
-				return nil, fmt.Errorf("upstream %s: client_certificate: %w", up.Name, err)
-			}
-			options.ClientCertificate = pair
-		}
+		options := balancer.Options{Logger: g.options.Logger, RootCAs: g.options.RootCAs, ClientCertificate: pair}
 		b, err := balancer.New(up, targets[up.ID], g.options.Resolver, options)
 		if err != nil {
-			return nil, fmt.Errorf("upstream %s: %w", up.Name, err)
+			faults.add("upstream", up.ID, up.Name, err)
+			continue
 		}
 		if old != nil {
 			b.Adopt(old.balancer)
 		}
 		next[up.Name] = &running{upstream: up, targets: targets[up.ID], shown: shown, balancer: b}
 	}
-	return next, nil
+	return next
 }
 
 // succeed ends the balancers of the old configuration that the new one does not have and starts those that are new.

@@ -32,6 +32,9 @@ type Explanation struct {
 	TraceIn  [][2]string     `json:"trace_in,omitempty"`
 	TraceOut [][2]string     `json:"trace_out,omitempty"`
 	Sampling string          `json:"sampling,omitempty"`
+
+	// Faults are those of what the request needs, and those of routes: it may be one of these that was meant.
+	Faults Faults `json:"faults,omitempty"`
 }
 
 // NotChosen is a route that did not win.
@@ -96,7 +99,33 @@ func (g *Gateway) Explain(r *http.Request, consumer string) Explanation {
 	x.reserve()
 	chain.Explain(&x.ctx)
 	e.TraceIn, e.TraceOut, e.Sampling = notes.TraceIn, notes.TraceOut, notes.Sampling
+	e.Faults = x.faultsMet(chain.Plugins(consumer))
 	return e
+}
+
+// faultsMet are the faults that have to do with the request.
+func (x *exchange) faultsMet(plugins []*entity.Plugin) Faults {
+	needed := map[string]bool{}
+	for _, p := range plugins {
+		needed[p.ID] = true
+	}
+	if x.place != nil && x.place.upstream != nil {
+		service := x.place.upstream.service
+		needed[service.ID] = true
+		if r := x.rt.balancers[service.Host]; r != nil {
+			needed[r.upstream.ID] = true
+			for _, t := range r.targets {
+				needed[t.ID] = true
+			}
+		}
+	}
+	var met Faults
+	for _, f := range x.rt.faults {
+		if f.Type == "route" || needed[f.ID] {
+			met = append(met, f)
+		}
+	}
+	return met
 }
 
 func scopeName(p *entity.Plugin) string {
@@ -191,10 +220,7 @@ func unmetConditions(route *entity.Route, request *router.Request) []string {
 		// A route with one condition alone, beside a path that everything has.
 		alone := &entity.Route{Meta: route.Meta, Protocols: route.Protocols, Paths: []string{"/"}, PathHandling: route.PathHandling}
 		c.only(alone)
-		compiled, err := router.Compile([]router.Entry{{Route: alone}})
-		if err != nil {
-			continue // it was compiled with the others already
-		}
+		compiled, _ := router.Compile([]router.Entry{{Route: alone}}) // what it could not, it could not with the others
 		if _, ok := compiled.Match(request); !ok {
 			unmet = append(unmet, c.name)
 		}

@@ -43,7 +43,8 @@ func New(options Options) (*Gateway, error) {
 	return g, nil
 }
 
-// Apply compiles a snapshot and serves it from the next request on. Where it fails, the old one goes on serving.
+// Apply compiles a snapshot and serves it from the next request on. Where it fails, the old one goes on serving; the
+// error has the Faults of entities that cannot be served, unless Options.Isolate keeps them from being an error.
 // Requests under way end with the configuration that they began with; then that one is closed.
 func (g *Gateway) Apply(snapshot *configs.Snapshot) error {
 	g.applying.Lock()
@@ -54,9 +55,11 @@ func (g *Gateway) Apply(snapshot *configs.Snapshot) error {
 	}
 	old := g.current.Swap(next)
 	if old == nil {
+		g.logFaults(nil, next.faults)
 		succeed(nil, next.balancers)
 		return nil
 	}
+	g.logFaults(old.faults, next.faults)
 	succeed(old.balancers, next.balancers)
 	old.release()
 	return nil

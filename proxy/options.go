@@ -48,6 +48,12 @@ type Options struct {
 	// LongRequest is how long a traced request may take until it is reported while it is still under way; 0: never.
 	LongRequest time.Duration
 
+	// Isolate says what becomes of a configuration with an entity that cannot be served. False: it is refused, for
+	// somebody has just written it and is told. True: all the rest is served, the fault is logged and one of Faults. Then
+	// a route is as if it were not there, requests to a service end with 502, a target gets none, handshakes for an SNI
+	// fail, and requests that a plugin would act on end with 500.
+	Isolate bool
+
 	// Observer, if not nil, sees every request when it is complete, after its log phase: the trace is settled, the
 	// Summary whole. Plugins fill in Context.Notes then. It may not keep anything of the context.
 	Observer func(*plugin.Context)

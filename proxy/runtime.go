@@ -2,7 +2,8 @@ package proxy
 
 import (
 	"crypto/tls"
-	"fmt"
+	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -27,9 +28,10 @@ type runtime struct {
 	detours   map[detour]*upstream
 	balancers map[string]*running // by the upstream's name
 	forward   *place              // where everything goes; nil: where its route leads
-	// certificates are what TLS listeners show, by the name of the SNI.
+	// certificates are what TLS listeners show, by the name of the SNI; none: what is stored cannot be shown.
 	certificates map[string][]*tls.Certificate
 	secrets      *plugin.Secrets // what is not recorded
+	faults       Faults          // what cannot be served
 	users        atomic.Int64
 	closed       atomic.Bool
 	onClose      func(error)
@@ -42,7 +44,9 @@ type place struct {
 	counters *counters
 }
 
-// compile makes the runtime of a snapshot. Nothing of it is in use before Apply swaps it in.
+// compile makes the runtime of a snapshot. Nothing of it is in use before Apply swaps it in. What cannot be served is
+// made so that it fails by itself, and is one of the faults; whether these keep the rest from being served is decided
+// here alone.
 func (g *Gateway) compile(snapshot *configs.Snapshot) (*runtime, error) {
 	rt := &runtime{
 		snapshot: snapshot,
@@ -60,29 +64,32 @@ func (g *Gateway) compile(snapshot *configs.Snapshot) (*runtime, error) {
 		}
 		entries = append(entries, entry)
 	}
-	var err error
-	if rt.router, err = router.Compile(entries); err != nil {
-		return nil, err
-	}
-	if rt.balancers, err = g.balancers(snapshot); err != nil {
-		return nil, err
-	}
-	if rt.certificates, err = certificates(snapshot); err != nil {
-		return nil, err
-	}
+	var leftOut map[*entity.Route]error
+	rt.router, leftOut = router.Compile(entries)
+	entries = slices.DeleteFunc(entries, func(entry router.Entry) bool {
+		err := leftOut[entry.Route]
+		if err != nil {
+			rt.faults.add("route", entry.Route.ID, entry.Route.Name, err)
+		}
+		return err != nil
+	})
+	rt.balancers = g.balancers(snapshot, &rt.faults)
+	rt.certificates = certificates(snapshot, &rt.faults)
 	upstreams := map[*entity.Service]*upstream{}
 	for _, service := range snapshot.Services {
-		if upstreams[service], err = g.upstream(rt, snapshot, service); err != nil {
-			return nil, fmt.Errorf("service %s: %w", service.ID, err)
+		up, err := g.upstream(rt, snapshot, service)
+		if err != nil {
+			rt.faults.add("service", service.ID, service.Name, err)
 		}
+		upstreams[service] = up
 	}
 	var forward *upstream
 	if service := g.options.Forward; service != nil {
+		var err error
 		if forward, err = g.upstream(rt, snapshot, service); err != nil {
 			return nil, err
 		}
 	}
-	// Plugins come last: what they open has to be closed where something fails.
 	rt.directory = g.directory(snapshot)
 	env := plugin.Env{
 		Logger: g.options.Logger, Directory: rt.directory,
@@ -90,8 +97,15 @@ func (g *Gateway) compile(snapshot *configs.Snapshot) (*runtime, error) {
 		Plugins:     snapshot.ActivePlugins, RedactedQuery: g.options.RedactedQuery,
 	}
 	rt.secrets = plugin.NewSecrets(env)
-	if rt.plan, err = plugin.NewPlan(g.options.Registry, snapshot.ActivePlugins, env); err != nil {
-		return nil, err
+	var broken map[*entity.Plugin]error
+	rt.plan, broken = plugin.NewPlan(g.options.Registry, snapshot.ActivePlugins, env)
+	for _, p := range snapshot.ActivePlugins {
+		if err := broken[p]; err != nil {
+			rt.faults.add("plugin", p.ID, p.Name, err)
+		}
+	}
+	if len(rt.faults) > 0 && !g.options.Isolate {
+		return nil, errors.Join(rt.faults, rt.plan.Close())
 	}
 	rt.global = rt.plan.Chain(nil, nil)
 	rt.rewrites = rt.global.Rewrites()

@@ -34,7 +34,8 @@ type doer interface {
 	Do(req *http.Request, trip *http1.Trip) (*http.Response, error)
 }
 
-// upstream prepares a service; nil for one of a stream protocol, to which no route of ours leads.
+// upstream prepares a service; nil for one of a stream protocol, to which no route of ours leads. Requests through what
+// it returns beside an error fail by that error.
 func (g *Gateway) upstream(rt *runtime, snapshot *configs.Snapshot, service *entity.Service) (*upstream, error) {
 	up := &upstream{
 		service: service,
@@ -65,13 +66,22 @@ func (g *Gateway) upstream(rt *runtime, snapshot *configs.Snapshot, service *ent
 	if up.scheme == "https" {
 		config, err := g.clientTLS(snapshot, service)
 		if err != nil {
-			return nil, err
+			up.transport = unusable{err}
+			return up, err
 		}
 		s.tls = config
 	}
 	rt.encrypted = append(rt.encrypted, s)
 	up.transport = s
 	return up, nil
+}
+
+// unusable stands for connections that cannot be made as the service wants them.
+type unusable struct{ err error }
+
+// Do implements doer. It is no fault of the target's and none that another try would mend.
+func (u unusable) Do(*http.Request, *http1.Trip) (*http.Response, error) {
+	return nil, &http1.Error{Phase: http1.Prepare, Err: u.err}
 }
 
 // clientTLS is how a service's TLS connections are made. As in Kong, the upstream's certificate is verified only where
@@ -128,9 +138,9 @@ func keyPair(snapshot *configs.Snapshot, ref *entity.Ref) (*tls.Certificate, err
 	if !ok {
 		return nil, fmt.Errorf("certificate %s does not exist", ref.ID)
 	}
-	pair, err := tls.X509KeyPair([]byte(stored.Cert), []byte(stored.Key))
+	pair, err := x509KeyPair(stored.Cert, stored.Key)
 	if err != nil {
 		return nil, fmt.Errorf("certificate %s: %w", ref.ID, err)
 	}
-	return &pair, nil
+	return pair, nil
 }

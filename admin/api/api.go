@@ -28,9 +28,6 @@ type Options struct {
 	Schemas  *entity.Schemas
 	Plugins  []Plugin
 
-	// Check has the last word on an entity that its schema takes and that is about to be written: the gateway could not
-	// work with it if it returns an error, whose text is told to the client unless it is a database.ErrUnreachable.
-	Check func(ctx context.Context, kind string, object entity.Object) error
 	// Applied returns once this process serves what the database holds. It is called after each write, and the answer
 	// waits for it, a second at most. Where it fails the write stands nevertheless.
 	Applied func(ctx context.Context) error

@@ -122,9 +122,6 @@ func (c *call) create(col *collection) (*answer, error) {
 	if object["id"] == nil {
 		object["id"] = uuid.NewString()
 	}
-	if err := c.check(col, object); err != nil {
-		return nil, err
-	}
 	if err := c.DB.Insert(c.ctx, col.kind, object); err != nil {
 		return nil, err
 	}
@@ -162,10 +159,8 @@ func (c *call) upsert(col *collection, at address) (*answer, error) {
 		}
 		var stored entity.Object
 		_, err = c.DB.Update(c.ctx, col.kind, id, func(old entity.Object) (entity.Object, error) {
-			if stored, err = replacement(id, old); err != nil {
-				return nil, err
-			}
-			return stored, c.check(col, stored)
+			stored, err = replacement(id, old)
+			return stored, err
 		})
 		var taken *database.UniqueError
 		if errors.As(err, &taken) && at.field != "id" && taken.Fields[at.field] == at.value && try < 3 {
@@ -242,10 +237,8 @@ func (c *call) update(col *collection, at address) (*answer, error) {
 	var stored entity.Object
 	id, _ := found["id"].(string)
 	_, err = c.DB.Update(c.ctx, col.kind, id, func(old entity.Object) (entity.Object, error) {
-		if stored, err = change(old); err != nil {
-			return nil, err
-		}
-		return stored, c.check(col, stored)
+		stored, err = change(old)
+		return stored, err
 	})
 	if err != nil {
 		return nil, err
@@ -340,18 +333,6 @@ func randomKey() string {
 		}
 	}
 	return string(key)
-}
-
-// check asks the gateway whether it could work with an entity.
-func (c *call) check(col *collection, object entity.Object) error {
-	if c.Check == nil {
-		return nil
-	}
-	err := c.Check(c.ctx, col.kind, object)
-	if err == nil || errors.Is(err, database.ErrUnreachable) {
-		return err
-	}
-	return violation("@entity", err.Error())
 }
 
 // applied waits until this process serves what was written, if that is soon.

@@ -3,7 +3,6 @@ package api_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"mime/multipart"
 	"net/http"
@@ -53,40 +52,6 @@ func TestMergeIsDeep(t *testing.T) {
 	if after["created_at"] != before["created_at"] || after["updated_at"].(float64) < before["updated_at"].(float64) {
 		t.Errorf("got times %v and %v, before %v and %v", after["created_at"], after["updated_at"], before["created_at"], before["updated_at"])
 	}
-}
-
-// The gateway has the last word, and what it refuses is not stored.
-func TestCheck(t *testing.T) {
-	c := newClient(t, api.Options{Check: func(_ context.Context, kind string, object entity.Object) error {
-		switch object["host"] {
-		case "bad":
-			return errors.New("no gateway takes this host")
-		case "unknown":
-			return fmt.Errorf("look at %s: %w", kind, database.ErrUnreachable)
-		}
-		return nil
-	}})
-	c.want(201, "POST", "/services", `{"name":"s","host":"h"}`)
-	for _, write := range []struct{ method, path, body string }{
-		{"POST", "/services", `{"name":"t","host":"bad"}`},
-		{"PATCH", "/services/s", `{"host":"bad"}`},
-		{"PUT", "/services/s", `{"host":"bad"}`},
-		{"PUT", "/services/t", `{"host":"bad"}`},
-	} {
-		got := c.want(400, write.method, write.path, write.body)
-		want := entity.Object{
-			"code": 2.0, "name": "schema violation", "message": "schema violation (no gateway takes this host)",
-			"fields": entity.Object{"@entity": []any{"no gateway takes this host"}},
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s %s (-want +got):\n%s", write.method, write.path, diff)
-		}
-	}
-	if got := c.want(200, "GET", "/services/s", "")["host"]; got != "h" {
-		t.Errorf("got host %v, want h", got)
-	}
-	c.want(404, "GET", "/services/t", "")
-	c.want(503, "PUT", "/services/t", `{"host":"unknown"}`)
 }
 
 // An answer to a write waits until the change is in force; one to a read or to a refused write does not.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -85,7 +86,9 @@ func checkFile(ctx context.Context, sys system, file string) (ok bool, err error
 	}
 	defer gateway.Close()
 	if err := gateway.Apply(snapshot); err != nil {
-		fmt.Fprintf(sys.stdout, "%s: %v\n", file, err)
+		for line := range strings.Lines(err.Error()) {
+			fmt.Fprintf(sys.stdout, "%s: %s\n", file, strings.TrimSuffix(line, "\n"))
+		}
 		return false, nil
 	}
 	return true, nil

@@ -28,7 +28,6 @@ const kongVersion = "3.9.3"
 func (a *app) adminAPI(public bool, session func(*http.Request) bool) (http.Handler, error) {
 	o := api.Options{
 		DB: a.db, ReadOnly: !a.stored, Schemas: a.loader.Schemas,
-		Check:       a.compilable,
 		Status:      admin.StatusHandler(a.status()),
 		Node:        a.node,
 		LogLevel:    a.level.name,

@@ -57,6 +57,9 @@ func doctorCommand(sys system) *cobra.Command {
 		}
 		defer app.close()
 		d.settings(s, otel)
+		for _, fault := range app.gateway.Faults() {
+			d.fail(fault.Type+" "+nameOr(fault.Name, fault.ID), fault.Message)
+		}
 		d.plugins(ctx, app)
 		d.upstreams(ctx, app)
 		if d.failures > 0 {

@@ -101,6 +101,9 @@ func printExplanation(out io.Writer, e *proxy.Explanation) error {
 	if e.Sampling != "" {
 		line("sampling", "%s", e.Sampling)
 	}
+	for i, f := range e.Faults {
+		line(first(i, "fault"), "%s", f)
+	}
 	for i, o := range e.Others {
 		line(first(i, "not"), "route %s: %s", o.Route, o.Why)
 	}

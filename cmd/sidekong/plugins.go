@@ -26,7 +26,9 @@ import (
 
 // plugins are all that Sidekong knows. Those without a New are checked as Kong checks them but do not run.
 func plugins(exporters *opentelemetry.Exporters, defaults opentelemetry.Defaults, functions function.Options, logs sinks) *plugin.Registry {
-	return plugin.NewRegistry(append(function.Define(functions),
+	lua := function.New(functions)
+	defaults.Lua = lua
+	return plugin.NewRegistry(append(lua.Definitions(),
 		opentelemetry.Define(exporters, defaults),
 		capture.Define(),
 		basicauth.Define(),
@@ -35,9 +37,9 @@ func plugins(exporters *opentelemetry.Exporters, defaults opentelemetry.Defaults
 		requesttermination.Define(defaults.InstanceID),
 		requesttransformer.Define(),
 		responsetransformer.Define(),
-		filelog.Define(logs.files),
-		accessLog(logs.files),
-		httplog.Define(logs.senders),
+		filelog.Define(logs.files, lua),
+		accessLog(logs.files, lua),
+		httplog.Define(logs.senders, lua),
 	)...)
 }
 
@@ -65,8 +67,8 @@ func functionOptions(s *settings.Settings, roots *x509.CertPool) function.Option
 // it runs beside a file-log that is configured.
 const accessLogName = "sidekong-access-log"
 
-func accessLog(files *filelog.Files) *plugin.Definition {
-	d := *filelog.Define(files)
+func accessLog(files *filelog.Files, lua plugin.Lua) *plugin.Definition {
+	d := *filelog.Define(files, lua)
 	d.Name = accessLogName
 	return &d
 }

@@ -17,7 +17,7 @@ func TestLogs(t *testing.T) {
 	var posted atomic.Int64
 	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		posted.Add(int64(strings.Count(string(body), `"started_at"`)))
+		posted.Add(int64(strings.Count(string(body), `"started_at":1,`)))
 	}))
 	t.Cleanup(receiver.Close)
 	dir := t.TempDir()
@@ -26,8 +26,8 @@ func TestLogs(t *testing.T) {
 services:
 - {name: a, url: "` + echo(t).URL + `", routes: [{paths: [/]}]}
 plugins:
-- {name: file-log, config: {path: ` + log + `}}
-- {name: http-log, config: {http_endpoint: "` + receiver.URL + `", queue: {max_batch_size: 100, max_coalescing_delay: 600}}}
+- {name: file-log, config: {path: ` + log + `, custom_fields_by_lua: {app.tier: return "gold"}}}
+- {name: http-log, config: {custom_fields_by_lua: {started_at: return 1}, http_endpoint: "` + receiver.URL + `", queue: {max_batch_size: 100, max_coalescing_delay: 600}}}
 `
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
@@ -49,6 +49,9 @@ plugins:
 	written, err := os.ReadFile(log)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if n := strings.Count(string(written), `"app":{"tier":"gold"}`); n != 5 {
+		t.Errorf("%d lines with the custom field", n)
 	}
 	if n := strings.Count(string(written), "\n"); n != 5 || posted.Load() != 5 {
 		t.Errorf("%d lines written, %d records posted", n, posted.Load())

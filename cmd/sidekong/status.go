@@ -48,15 +48,25 @@ func (a *app) status() admin.Status {
 			}
 			return ""
 		},
-		Traffic:   a.traffic,
-		Shed:      func() (bool, uint64) { return a.tracer.Shedding(), a.tracer.ShedTotal() },
-		Exporters: a.exporterStatus,
-		Upstreams: a.upstreams,
+		ConfigurationFaults: a.faults,
+		Traffic:             a.traffic,
+		Shed:                func() (bool, uint64) { return a.tracer.Shedding(), a.tracer.ShedTotal() },
+		Exporters:           a.exporterStatus,
+		Upstreams:           a.upstreams,
 	}
 	if a.poller != nil {
 		status.KongAdmin = func() any { return a.poller.Status() }
 	}
 	return status
+}
+
+// faults tells of the entities that are not served.
+func (a *app) faults() []admin.Fault {
+	var all []admin.Fault
+	for _, f := range a.gateway.Faults() {
+		all = append(all, admin.Fault(f))
+	}
+	return all
 }
 
 // upstreams tells how the targets do, in the order of the upstreams' names.

@@ -78,6 +78,7 @@ type algorithm interface {
 const never = time.Duration(1<<63 - 1)
 
 // New makes the balancer of up. It starts nothing and sends nothing: names are looked up by the first Pick or by Run.
+// Targets that CheckTarget has something against are never picked.
 func New(up *entity.Upstream, targets []*entity.Target, r Resolver, o Options) (*Balancer, error) {
 	b := &Balancer{
 		upstream: up, resolver: r, options: o, log: o.Logger, base: time.Now(),
@@ -91,14 +92,10 @@ func New(up *entity.Upstream, targets []*entity.Target, r Resolver, o Options) (
 		b.log = slog.New(slog.DiscardHandler)
 	}
 	if !knownAlgorithm(up.Algorithm) {
-		return nil, fmt.Errorf("upstream %s: unknown algorithm %q", up.Name, up.Algorithm)
+		return nil, fmt.Errorf("unknown algorithm %q", up.Algorithm)
 	}
 	for _, e := range targets {
-		t, err := newTarget(up, e)
-		if err != nil {
-			return nil, fmt.Errorf("upstream %s: %w", up.Name, err)
-		}
-		b.targets = append(b.targets, t)
+		b.targets = append(b.targets, newTarget(up, e))
 	}
 	b.rebuild()
 	return b, nil

@@ -136,19 +136,49 @@ func algorithms() []string {
 }
 
 func TestNewRefuses(t *testing.T) {
-	tests := []struct {
-		name, algorithm, target, want string
-	}{
-		{"algorithm", "dice", "10.0.0.1:80", `upstream up: unknown algorithm "dice"`},
-		{"no port", "round-robin", "10.0.0.1", `upstream up: target "10.0.0.1" is not host:port`},
-		{"port 0", "round-robin", "10.0.0.1:0", `upstream up: target "10.0.0.1:0" has no valid port`},
-		{"port too large", "round-robin", "10.0.0.1:65536", `upstream up: target "10.0.0.1:65536" has no valid port`},
+	_, err := New(upstream("dice"), targets("10.0.0.1:80"), &names{}, Options{})
+	if want := `unknown algorithm "dice"`; err == nil || err.Error() != want {
+		t.Errorf("got error %v, want %s", err, want)
+	}
+}
+
+// TestCheckTarget: what CheckTarget has something against is never picked nor looked up, and its health says why.
+func TestCheckTarget(t *testing.T) {
+	tests := []struct{ name, target, want string }{
+		{"address", "10.0.0.1:80", ""},
+		{"name", "up.test:65535", ""},
+		{"no port", "10.0.0.1", "target is not host:port"},
+		{"port 0", "10.0.0.1:0", "port is not between 1 and 65535"},
+		{"port 0 of a name", "up.test:0", "port is not between 1 and 65535"},
+		{"port too large", "10.0.0.1:65536", "port is not between 1 and 65535"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := New(upstream(tt.algorithm), targets(tt.target), &names{}, Options{})
-			if err == nil || err.Error() != tt.want {
-				t.Errorf("got error %v, want %s", err, tt.want)
+			got, of := "", targets(tt.target)[0]
+			if err := CheckTarget(of); err != nil {
+				got = err.Error()
+			}
+			if got != tt.want {
+				t.Fatalf("got %q, want %q", got, tt.want)
+			}
+			if tt.want == "" {
+				return
+			}
+			for _, algorithm := range algorithms() {
+				resolver := &names{asked: map[string]int{}, known: map[string]dns.Records{"up.test": {List: []dns.Record{a("10.0.0.9")}}}}
+				old := newBalancer(t, upstream(algorithm), resolver, "10.0.0.1:80", tt.target)
+				b := newBalancer(t, upstream(algorithm), resolver, "10.0.0.1:80", tt.target)
+				b.Adopt(old)
+				if diff := cmp.Diff(map[string]int{"10.0.0.1:80": 20}, spread(t, b, 20)); diff != "" {
+					t.Errorf("%s (-want +got):\n%s", algorithm, diff)
+				}
+				health := b.Health()[1]
+				if health.Health != DNSError || health.DNS != tt.want || len(health.Addresses) > 0 {
+					t.Errorf("%s: got health %+v, want %s, %s", algorithm, health, DNSError, tt.want)
+				}
+				if len(resolver.asked) > 0 {
+					t.Errorf("%s: looked up %v, want nothing", algorithm, resolver.asked)
+				}
 			}
 		})
 	}

@@ -1,7 +1,7 @@
 package balancer
 
 import (
-	"fmt"
+	"errors"
 	"net"
 	"net/netip"
 	"strconv"
@@ -22,7 +22,7 @@ type target struct {
 
 	records []dns.Record  // nil before the first look-up and after a failed one
 	source  string        // the record type
-	err     error         // of the last look-up
+	err     error         // of the last look-up, or of the target as it is configured
 	due     time.Duration // when to look it up again
 
 	addresses []*address
@@ -52,21 +52,41 @@ type vitals struct {
 	health   health
 }
 
-func newTarget(up *entity.Upstream, e *entity.Target) (*target, error) {
-	host, port, err := net.SplitHostPort(e.Target)
-	if err != nil {
-		return nil, fmt.Errorf("target %q is not host:port", e.Target)
+// newTarget makes a target. One that cannot be connected to is never due to be looked up and has no addresses.
+func newTarget(up *entity.Upstream, e *entity.Target) *target {
+	t := &target{entity: e}
+	if t.host, t.port, t.err = splitTarget(e.Target); t.err != nil {
+		t.due = never
+		return t
 	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || n == 0 {
-		return nil, fmt.Errorf("target %q has no valid port", e.Target)
-	}
-	t := &target{entity: e, host: host, port: int(n)}
-	if ip, err := netip.ParseAddr(host); err == nil {
+	if ip, err := netip.ParseAddr(t.host); err == nil {
 		t.ip, t.due = ip.Unmap(), never
 		t.build(up, nil)
 	}
-	return t, nil
+	return t
+}
+
+// CheckTarget says why nothing can be sent to a target, whatever its name resolves to; nil: something can.
+func CheckTarget(e *entity.Target) error {
+	_, _, err := splitTarget(e.Target)
+	return err
+}
+
+var (
+	errNotHostPort = errors.New("target is not host:port")
+	errPort        = errors.New("port is not between 1 and 65535")
+)
+
+func splitTarget(text string) (host string, port int, err error) {
+	host, digits, err := net.SplitHostPort(text)
+	if err != nil {
+		return "", 0, errNotHostPort
+	}
+	n, err := strconv.ParseUint(digits, 10, 16)
+	if err != nil || n == 0 {
+		return host, 0, errPort
+	}
+	return host, int(n), nil
 }
 
 func bracketed(ip netip.Addr) string {

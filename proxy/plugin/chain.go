@@ -44,10 +44,11 @@ type bound struct {
 // phaseNames are the names of the spans of a plugin's phases.
 type phaseNames struct{ rewrite, access, headerFilter, bodyFilter, log string }
 
-// NewPlan makes the instances of the enabled plugins in configs. Those that registry does not run are left out. On an
-// error what was made is closed again.
-func NewPlan(registry *Registry, configs []*entity.Plugin, env Env) (*Plan, error) {
-	plan := &Plan{}
+// NewPlan makes the instances of the enabled plugins in configs. Those that registry does not run are left out. What
+// cannot work as it is configured is in faulty, nil where all can: a stand-in takes its place, so that no instance of a
+// wider scope does.
+func NewPlan(registry *Registry, configs []*entity.Plugin, env Env) (plan *Plan, faulty map[*entity.Plugin]error) {
+	plan = &Plan{}
 	kinds := map[string]*kind{}
 	for _, config := range configs {
 		def, ok := registry.Lookup(config.Name)
@@ -55,8 +56,19 @@ func NewPlan(registry *Registry, configs []*entity.Plugin, env Env) (*Plan, erro
 			continue
 		}
 		instance, err := def.New(config, env)
+		switch f, ok := instance.(Faulty); {
+		case err != nil && def.Watches:
+			instance = idle{}
+		case err != nil:
+			instance = broken{err}
+		case ok:
+			err = f.Fault()
+		}
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("plugin %s (%s): %w", config.Name, config.ID, err), plan.Close())
+			if faulty == nil {
+				faulty = map[*entity.Plugin]error{}
+			}
+			faulty[config] = err
 		}
 		plan.instances = append(plan.instances, instance)
 		k := kinds[config.Name]
@@ -77,8 +89,17 @@ func NewPlan(registry *Registry, configs []*entity.Plugin, env Env) (*Plan, erro
 	slices.SortFunc(plan.steps, func(a, b *kind) int {
 		return cmp.Or(cmp.Compare(b.def.Priority, a.def.Priority), cmp.Compare(b.def.Name, a.def.Name))
 	})
-	return plan, nil
+	return plan, faulty
 }
+
+// broken stands in for a plugin that requests may not go without.
+type broken struct{ err error }
+
+// Access is Accessor.
+func (b broken) Access(*Context) error { return b.err }
+
+// idle stands in for a plugin that requests may go without.
+type idle struct{}
 
 func bind(config *entity.Plugin, instance Instance) *bound {
 	b := &bound{config: config, instance: instance}

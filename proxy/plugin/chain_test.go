@@ -72,9 +72,9 @@ func TestPrecedence(t *testing.T) {
 			Meta: entity.Meta{ID: "other protocol"}, Name: "tell", Enabled: true, Protocols: []string{"grpc"},
 			Route: ref(true, "r"), Service: ref(true, "s"), Consumer: ref(true, "c"),
 		})
-		plan, err := NewPlan(registry, configs, Env{})
-		if err != nil {
-			t.Fatal(err)
+		plan, faulty := NewPlan(registry, configs, Env{})
+		if faulty != nil {
+			t.Fatal(faulty)
 		}
 		ctx := context(&entity.Consumer{Meta: entity.Meta{ID: "c"}})
 		if err := plan.Chain(route, service).Access(ctx); err != nil {
@@ -105,9 +105,9 @@ func TestConsumerKnownLate(t *testing.T) {
 			configs = append(configs, &entity.Plugin{Meta: entity.Meta{ID: name + " of c"}, Name: name, Enabled: true, Consumer: &entity.Ref{ID: "c"}})
 		}
 	}
-	plan, err := NewPlan(registry, configs, Env{})
-	if err != nil {
-		t.Fatal(err)
+	plan, faulty := NewPlan(registry, configs, Env{})
+	if faulty != nil {
+		t.Fatal(faulty)
 	}
 	if err := plan.Chain(nil, nil).Access(context(nil)); err != nil {
 		t.Fatal(err)

@@ -248,7 +248,8 @@ func (c *Context) TraceIDs() map[string]string {
 }
 
 // LogValue is something that a plugin wants in the record that logging plugins write of a request. Key may have dots,
-// which lead into objects. Mode is set, add (only where there is none) or replace (only where there is one).
+// which lead into objects; a dot behind a backslash is part of a name. Value null, or nil, takes out what is there. Mode
+// is set, add (only where there is none) or replace (only where there is one).
 // Kong: kong/pdk/log.lua set_serialize_value
 type LogValue struct {
 	Key   string

@@ -61,6 +61,9 @@ type TraceNamer interface {
 // a request that goes nowhere.
 type Explainer interface{ Explain(*Context) }
 
+// Faulty tells what of an instance's configuration cannot work although the instance does; nil: nothing.
+type Faulty interface{ Fault() error }
+
 // Definition is a kind of plugin.
 type Definition struct {
 	Name     string
@@ -70,6 +73,10 @@ type Definition struct {
 	// New makes an instance from a checked entity. It is nil for a plugin whose configuration is understood and
 	// checked but that does not run here.
 	New func(*entity.Plugin, Env) (Instance, error)
+
+	// Watches says that the plugin is there to tell of requests. Where New fails they go on without it; where that of
+	// another plugin fails, the requests that it would act on fail.
+	Watches bool
 }
 
 // Registry is the set of plugins that exist.

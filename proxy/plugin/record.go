@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -204,7 +205,7 @@ func tlsTable(state *tls.ConnectionState) map[string]any {
 // edit puts a value into a record. Where its key leads through something that is no object, it is left out: there Kong
 // fails. Kong: kong/pdk/log.lua edit_result
 func edit(record map[string]any, v LogValue) {
-	path := strings.Split(v.Key, ".")
+	path := keyNames(v.Key)
 	node := record
 	for _, name := range path[:len(path)-1] {
 		switch next := node[name].(type) {
@@ -238,6 +239,21 @@ func edit(record map[string]any, v LogValue) {
 		return
 	}
 	node[last] = v.Value
+}
+
+// keyNames splits a key at its dots. A dot behind a backslash belongs to the name; the backslash does not.
+func keyNames(key string) []string {
+	names := strings.Split(key, ".")
+	for i := 0; i < len(names)-1; {
+		name, escaped := strings.CutSuffix(names[i], `\`)
+		if !escaped {
+			i++
+			continue
+		}
+		names[i+1] = name + "." + names[i+1]
+		names = slices.Delete(names, i, i+1)
+	}
+	return names
 }
 
 // HeaderNames are the names that a header may have: net/http's form of it, and that with - in the place of _, which Kong

@@ -165,6 +165,9 @@ func TestLogValues(t *testing.T) {
 			{"route.name", `"other"`, "set"},
 			{"service", ``, "set"},
 			{"request.headers", `null`, "set"},
+			{`dotted\.name`, `6`, "set"},
+			{`deep.a\.b\.c.d`, `7`, "set"},
+			{`back\slash`, `8`, "set"},
 		} {
 			var value json.RawMessage
 			if v.value != "" {
@@ -179,10 +182,14 @@ func TestLogValues(t *testing.T) {
 	for path, want := range map[string]any{
 		"mine": map[string]any{"a": 1.0, "b": map[string]any{"c": 2.0}}, "response.status": 200.0, "response.size": 1.0,
 		"none": nil, "none2": nil, "added": 5.0, "route.name": "other", "service": nil, "request.headers": nil,
+		"deep": map[string]any{"a.b.c": map[string]any{"d": 7.0}}, `back\slash`: 8.0,
 	} {
 		if diff := cmp.Diff(want, at(r, path)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", path, diff)
 		}
+	}
+	if got := r["dotted.name"]; got != 6.0 {
+		t.Errorf("dotted.name: %v", got)
 	}
 	// The route itself is as it was.
 	g.Get("/")

@@ -2,22 +2,19 @@ package router
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"slices"
 
 	"sidekong/configs/entity"
 )
 
 // Compile builds a router. Routes of services that are not enabled and routes for streams are left out, and so are
-// routes that ask for nothing at all, which Kong's engine refuses. An error tells of every expression that cannot be
-// compiled: the route, the field and the construct.
+// routes that ask for nothing at all, which Kong's engine refuses. Routes with an expression that cannot be compiled are
+// left out too and returned, each with the field and the construct that is at fault; nil: there are none.
 //
 // Kong: kong/router/init.lua, kong/router/compat.lua, kong/runloop/handler.lua build_router
-func Compile(entries []Entry) (*Router, error) {
-	r := &Router{}
+func Compile(entries []Entry) (r *Router, faulty map[*entity.Route]error) {
+	r = &Router{}
 	var rules []*rule
-	var errs []error
 	for i := range entries {
 		entry := entries[i]
 		if isStream(entry.Route) || entry.Service != nil && !entry.Service.Enabled {
@@ -25,12 +22,12 @@ func Compile(entries []Entry) (*Router, error) {
 		}
 		of, err := newRules(&entry)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("compile route %s: %w", label(entry.Route), err))
+			if faulty == nil {
+				faulty = map[*entity.Route]error{}
+			}
+			faulty[entry.Route] = err
 		}
 		rules = append(rules, of...)
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
 	}
 
 	slices.SortFunc(rules, func(a, b *rule) int {
@@ -46,7 +43,7 @@ func Compile(entries []Entry) (*Router, error) {
 		}
 	}
 	r.hosts = newHostIndex(rules)
-	return r, nil
+	return r, faulty
 }
 
 // isStream reports whether a route is for connections rather than HTTP requests.
@@ -59,11 +56,4 @@ func isStream(route *entity.Route) bool {
 		return true
 	}
 	return false
-}
-
-func label(route *entity.Route) string {
-	if route.Name != "" {
-		return route.Name
-	}
-	return route.ID
 }

@@ -8,12 +8,12 @@ import (
 )
 
 func Example() {
-	r, err := router.Compile([]router.Entry{{
+	r, faulty := router.Compile([]router.Entry{{
 		Route:   &entity.Route{Name: "users", Paths: []string{`~/users/(?<id>\d+)`}, StripPath: true},
 		Service: &entity.Service{Enabled: true, Protocol: "http", Host: "users.internal", Port: 8080, Path: "/v1"},
 	}})
-	if err != nil {
-		fmt.Println(err)
+	if faulty != nil {
+		fmt.Println(faulty)
 		return
 	}
 	method, host, target := "GET", "www.example.test", "/users//7/orders?limit=10"

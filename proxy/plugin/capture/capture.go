@@ -31,7 +31,7 @@ const keyAuth = "key-auth"
 
 // Define makes the plugin's definition.
 func Define() *plugin.Definition {
-	return &plugin.Definition{Name: Name, Priority: priority, Config: Config(), New: newCapture}
+	return &plugin.Definition{Name: Name, Priority: priority, Config: Config(), Watches: true, New: newCapture}
 }
 
 // capture is one configured instance.

@@ -12,10 +12,10 @@ const Name = "file-log"
 
 const priority = 9
 
-// Define makes the plugin's definition. Its instances write to files.
-func Define(files *Files) *plugin.Definition {
+// Define makes the plugin's definition. Its instances write to files; lua is what custom_fields_by_lua runs by.
+func Define(files *Files, lua plugin.Lua) *plugin.Definition {
 	return &plugin.Definition{
-		Name: Name, Priority: priority, Config: Config(),
+		Name: Name, Priority: priority, Config: Config(), Watches: true,
 		New: func(p *entity.Plugin, env plugin.Env) (plugin.Instance, error) {
 			var config struct {
 				Path   string            `json:"path"`
@@ -25,14 +25,15 @@ func Define(files *Files) *plugin.Definition {
 			if err := entity.Decode(p.Config, &config); err != nil {
 				return nil, err
 			}
-			if len(config.Lua) > 0 {
-				env.Logger.Warn("custom_fields_by_lua is not run: its fields are not in the log", "plugin", Name, "id", p.ID)
+			fields, err := lua.Expressions(p, env, "config.custom_fields_by_lua", config.Lua)
+			if err != nil {
+				return nil, err
 			}
 			f, err := files.acquire(config.Path, config.Reopen)
 			if err != nil {
 				return nil, err
 			}
-			return &fileLog{f, plugin.NewRecorder(env)}, nil
+			return &fileLog{f, fields, plugin.NewRecorder(env)}, nil
 		},
 	}
 }
@@ -40,11 +41,15 @@ func Define(files *Files) *plugin.Definition {
 // fileLog is one configured plugin.
 type fileLog struct {
 	file     *file
+	fields   plugin.Expressions // nil: none
 	recorder *plugin.Recorder
 }
 
-// Log writes the request's line.
+// Log writes the request's line. As in Kong, the fields are in the records of plugins that log later too.
 func (l *fileLog) Log(ctx *plugin.Context) {
+	if l.fields != nil {
+		l.fields.Evaluate(ctx, ctx.SetLogValue)
+	}
 	line, err := l.recorder.JSON(ctx)
 	if err != nil {
 		ctx.Logger.Error("request is not logged", "plugin", Name, "error", err, "request_id", ctx.RequestID)
@@ -56,5 +61,8 @@ func (l *fileLog) Log(ctx *plugin.Context) {
 // Close lets go of the file.
 func (l *fileLog) Close() error {
 	l.file.release()
+	if l.fields != nil {
+		return l.fields.Close()
+	}
 	return nil
 }

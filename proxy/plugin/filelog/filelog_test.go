@@ -12,9 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"sidekong/internal/gateway"
 	"sidekong/internal/upstream"
 	"sidekong/proxy/plugin"
+	"sidekong/proxy/plugin/function"
 )
 
 func closeFiles(t *testing.T, files *Files) {
@@ -44,7 +47,7 @@ func TestRequests(t *testing.T) {
 	files := NewFiles(slog.New(slog.DiscardHandler))
 	path := filepath.Join(t.TempDir(), "log")
 	g := gateway.Start(t, gateway.Setup{
-		Config: config(path, ""), Plugins: []*plugin.Definition{Define(files)}, Answer: upstream.Answer("ok"),
+		Config: config(path, ""), Plugins: []*plugin.Definition{Define(files, function.New(function.Options{}))}, Answer: upstream.Answer("ok"),
 	})
 	var all sync.WaitGroup
 	for range 20 {
@@ -70,6 +73,76 @@ func TestRequests(t *testing.T) {
 	}
 	if s := files.Stats(); s.Written != 21 || s.Dropped != 0 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestCustomFields: what expressions give is in the line, nested, in the place of what was there, or takes it out. One that
+// fails or does not end leaves its field out, and the gateway serves on. Values that functions set are there too.
+func TestCustomFields(t *testing.T) {
+	const custom = `, custom_fields_by_lua: {
+      tenant: 'return kong.request.get_header("x-tenant")', "app.tier": 'return "gold"', "app.name\\.version": return 2,
+      service: return nil, "request.headers": return, "response.status": return kong.response.get_status() + 1,
+      kept: 'return 1, {mode = "add"}', faulty: return nothing.at.all, endless: while true do end}`
+	const functions = `
+- name: pre-function
+  config:
+    access: ["kong.ctx.shared.user = 'ada' kong.log.set_serialize_value('kept', 'by a function')"]
+    log: ["kong.log.set_serialize_value('user', kong.ctx.shared.user)"]
+`
+	for _, test := range []struct {
+		mode   function.Mode
+		want   map[string]any
+		errors []string
+	}{
+		{function.Sandbox, map[string]any{
+			"tenant": "acme", "app": map[string]any{"tier": "gold", "name.version": 2.0}, "service": nil, "headers": nil, "status": 201.0,
+			"kept": "by a function", "user": "ada", "faulty": nil, "endless": nil,
+		}, []string{"expression=faulty", "expression=endless"}},
+		{function.Off, map[string]any{
+			"tenant": nil, "app": nil, "service": "backend", "headers": "here.test", "status": 500.0,
+			"kept": nil, "user": nil, "faulty": nil, "endless": nil,
+		}, []string{"what is computed by Lua is left out"}},
+	} {
+		t.Run(string(test.mode), func(t *testing.T) {
+			var log bytes.Buffer
+			files := NewFiles(slog.New(slog.DiscardHandler))
+			path := filepath.Join(t.TempDir(), "log")
+			lua := function.New(function.Options{UntrustedLua: test.mode, Time: 50 * time.Millisecond})
+			g := gateway.Start(t, gateway.Setup{
+				Config: config(path, custom) + functions, Plugins: append(lua.Definitions(), Define(files, lua)),
+				Answer: upstream.Answer("ok"), Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			})
+			for range 3 {
+				g.Get("/", "X-Tenant: acme", "Host: here.test")
+			}
+			waitIdle(t, files, 3)
+			closeFiles(t, files)
+			got := lines(t, path)
+			if len(got) != 3 {
+				t.Fatalf("%d lines", len(got))
+			}
+			for _, line := range got {
+				var record map[string]any
+				if err := json.Unmarshal([]byte(line), &record); err != nil {
+					t.Fatalf("%v in %s", err, line)
+				}
+				request, _ := record["request"].(map[string]any)
+				response, _ := record["response"].(map[string]any)
+				service, _ := record["service"].(map[string]any)
+				headers, _ := request["headers"].(map[string]any)
+				record["status"], record["service"], record["headers"] = response["status"], service["name"], headers["host"]
+				for name, want := range test.want {
+					if diff := cmp.Diff(want, record[name]); diff != "" {
+						t.Errorf("%s: -want +got\n%s", name, diff)
+					}
+				}
+			}
+			for _, want := range test.errors {
+				if !strings.Contains(log.String(), want) {
+					t.Errorf("no %q in the log:\n%s", want, log.String())
+				}
+			}
+		})
 	}
 }
 

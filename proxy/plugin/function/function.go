@@ -3,7 +3,8 @@
 //
 // The scripts run on gopher-lua (docs/decisions/0006-lua.md). The files of this package, from the outside in:
 //
-//	function.go host.go worker.go        the plugins, what they need of the gateway, the Lua states
+//	function.go fields.go                the plugins, and what other plugins compute by Lua
+//	host.go worker.go                    what scripts need of the gateway, the Lua states
 //	source.go rewrite.go message.go      compiling LuaJIT's Lua, and wording errors as LuaJIT does
 //	budget.go census.go                  time and memory
 //	sandbox.go library.go … pattern.go   what scripts see of Lua's own library
@@ -63,8 +64,11 @@ const (
 // errUntrusted is Kong's text for scripts that the setting forbids. Kong: kong/tools/sandbox.lua
 var errUntrusted = errors.New("loading of untrusted Lua code disabled because 'untrusted_lua' config option is set to 'off'")
 
-// Define makes the definitions of both plugins. They share their Lua states.
-func Define(options Options) []*plugin.Definition {
+// Lua runs scripts. All that it runs share its Lua states. It is a plugin.Lua.
+type Lua struct{ workers *workers }
+
+// New makes a Lua.
+func New(options Options) *Lua {
 	if options.UntrustedLua == "" {
 		options.UntrustedLua = Sandbox
 	}
@@ -74,24 +78,40 @@ func Define(options Options) []*plugin.Definition {
 	if options.Memory == 0 {
 		options.Memory = defaultMemory
 	}
-	states := newWorkers(options)
+	return &Lua{newWorkers(options)}
+}
+
+// Define makes the definitions of both plugins, with Lua states of their own.
+func Define(options Options) []*plugin.Definition { return New(options).Definitions() }
+
+// Definitions makes the definitions of both plugins.
+func (l *Lua) Definitions() []*plugin.Definition {
 	define := func(name string, priority int) *plugin.Definition {
 		return &plugin.Definition{
 			Name: name, Priority: priority, Config: Config(),
-			New: func(p *entity.Plugin, env plugin.Env) (plugin.Instance, error) { return newInstance(p, env, states) },
+			New: func(p *entity.Plugin, env plugin.Env) (plugin.Instance, error) { return newInstance(p, env, l.workers) },
 		}
 	}
 	return []*plugin.Definition{define(PreName, prePriority), define(PostName, postPriority)}
 }
 
+// owner is the configured plugin that scripts run for.
+type owner struct {
+	name     string
+	env      plugin.Env
+	recorder *plugin.Recorder // of kong.log.serialize
+	secrets  *plugin.Secrets
+	workers  *workers
+}
+
+func newOwner(p *entity.Plugin, env plugin.Env, states *workers) owner {
+	return owner{name: p.Name, env: env, workers: states, recorder: plugin.NewRecorder(env), secrets: plugin.NewSecrets(env)}
+}
+
 // instance is one configured plugin. Rewrite, access and header filter phases exist with or without chunks, so that
 // they have their spans as in Kong.
 type instance struct {
-	name                                           string
-	env                                            plugin.Env
-	recorder                                       *plugin.Recorder // of kong.log.serialize
-	secrets                                        *plugin.Secrets
-	workers                                        *workers
+	owner
 	rewrite, access, headerFilter, bodyFilter, log []*chunk
 }
 
@@ -107,7 +127,7 @@ func newInstance(p *entity.Plugin, env plugin.Env, states *workers) (plugin.Inst
 	if err := entity.Decode(p.Config, &config); err != nil {
 		return nil, err
 	}
-	i := &instance{name: p.Name, env: env, workers: states, recorder: plugin.NewRecorder(env), secrets: plugin.NewSecrets(env)}
+	i := &instance{owner: newOwner(p, env, states)}
 	for _, one := range []struct {
 		phase string
 		into  *[]*chunk
@@ -190,11 +210,11 @@ func (r recording) Log(ctx *plugin.Context) {
 func (f filteringAndRecording) Log(ctx *plugin.Context) { recording{f.instance}.Log(ctx) }
 
 // requestOf is what scripts keep of the request. Its worker is locked until the caller unlocks it.
-func (i *instance) requestOf(host Host) *request {
+func (o *owner) requestOf(host Host) *request {
 	place := host.State()
 	req, _ := (*place).(*request)
 	if req == nil {
-		req = &request{worker: i.workers.acquire()}
+		req = &request{worker: o.workers.acquire()}
 		*place = req
 	} else {
 		req.worker.mu.Lock()
@@ -226,9 +246,9 @@ func (i *instance) run(host Host, p phase, chunks []*chunk) error {
 	return nil
 }
 
-func (i *instance) newRun(req *request, host Host, p phase) *run {
-	r := &run{request: req, host: host, phase: p, plugin: i.name}
-	r.time, r.memory = i.workers.options.Time, i.workers.options.Memory
+func (o *owner) newRun(req *request, host Host, p phase) *run {
+	r := &run{request: req, host: host, phase: p, plugin: o.name}
+	r.time, r.memory = o.workers.options.Time, o.workers.options.Memory
 	return r
 }
 

@@ -311,7 +311,7 @@ func TestSandboxEnvironment(t *testing.T) {
 // The plugin as the gateway runs it, on plugin.Context.
 func TestContext(t *testing.T) {
 	registry := plugin.NewRegistry(Define(Options{})...)
-	plan, err := plugin.NewPlan(registry, []*entity.Plugin{
+	plan, faulty := plugin.NewPlan(registry, []*entity.Plugin{
 		{
 			Meta: entity.Meta{ID: "1"}, Name: PreName, Enabled: true, Protocols: []string{"http"},
 			Config: config("access", `kong.ctx.plugin.b = kong.request.get_raw_body()
@@ -324,8 +324,8 @@ func TestContext(t *testing.T) {
 				"body_filter", `if ngx.arg[2] then ngx.arg[1] = kong.ctx.plugin.b else ngx.arg[1] = ngx.arg[1]:upper() end`),
 		},
 	}, plugin.Env{})
-	if err != nil {
-		t.Fatal(err)
+	if faulty != nil {
+		t.Fatal(faulty)
 	}
 	defer plan.Close()
 	chain := plan.Chain(nil, nil)

@@ -51,7 +51,7 @@ type Host interface {
 	// filter, body filter and log phases run.
 	Exit(plugin.Answer)
 
-	// State is a place that the two plugins share for what they keep of the request until its end.
+	// State is a place that all scripts share for what they keep of the request until its end.
 	State() *any
 
 	// Trace is the request's trace, nil when tracing is off. Root is its root span; Active is the span that new ones
@@ -117,17 +117,17 @@ type Facts struct {
 // hostKey is where a request keeps its host.
 type hostKey struct{}
 
-// contextHost is the gateway as far as plugin.Context shows it. Both plugins share one for a request.
+// contextHost is the gateway as far as plugin.Context shows it. All plugins that run scripts share one for a request.
 type contextHost struct {
 	ctx     *plugin.Context
-	running *instance
+	running *owner
 	phase   phase
 	facts   Facts // those that do not change
 	state   any
 }
 
 // hostOf gives the host of a request for a phase.
-func (i *instance) hostOf(ctx *plugin.Context, p phase) *contextHost {
+func (o *owner) hostOf(ctx *plugin.Context, p phase) *contextHost {
 	h, _ := ctx.Value(hostKey{}).(*contextHost)
 	if h == nil {
 		h = &contextHost{ctx: ctx}
@@ -135,7 +135,7 @@ func (i *instance) hostOf(ctx *plugin.Context, p phase) *contextHost {
 		ctx.SetValue(hostKey{}, h)
 		ctx.Shared = h.shared
 	}
-	h.running, h.phase = i, p
+	h.running, h.phase = o, p
 	return h
 }
 

@@ -87,6 +87,8 @@ var hostile = []struct {
 	{name: "ngx.say", script: `while true do ngx.say(("x"):rep(100000)) end`},
 	{name: "span attributes", script: `while true do kong.log.err(("x"):rep(10000)) end`},
 	{name: "headers", script: `for i = 1, 1e9 do kong.response.set_header("X-" .. i, ("y"):rep(1000)) end`},
+	{name: "long log values", script: `for i = 1, 1e9 do kong.log.set_serialize_value("k" .. i, ("x"):rep(1000000)) end`},
+	{name: "many log values", script: `for i = 1, 1e9 do kong.log.set_serialize_value("k" .. i, i) end`},
 	{name: "exit in pcall", script: `while true do pcall(kong.response.exit, 1) end`},
 	{name: "computed length", script: `local t = {} t[300000] = 1 t[300000] = nil while true do local n = #t end`},
 }

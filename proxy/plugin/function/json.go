@@ -27,6 +27,7 @@ type jsonStyle struct {
 var (
 	jsonPlain   = jsonStyle{precision: 14, emptyObject: true}
 	jsonPrecise = jsonStyle{precision: 16, sparse: true, emptyObject: true}
+	jsonRecord  = jsonStyle{precision: 16, sparse: true, emptyObject: true, plainSlash: true} // of log records
 )
 
 // newJSON makes the two modules.

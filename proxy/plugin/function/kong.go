@@ -323,8 +323,19 @@ func logSerializeValue(L *lua.LState, r *run) int {
 	if !ok {
 		raise(L, 1, "key must be a string")
 	}
-	mode := "set"
-	if options, ok := L.Get(3).(*lua.LTable); ok {
+	value, mode := logValue(L, r, string(key), L.Get(2), L.Get(3))
+	r.host.SetLogValue(string(key), value, mode)
+	return 0
+}
+
+// maxLogKey bounds the key of a value in a log record, in bytes, and so how deep it leads.
+const maxLogKey = 1 << 10
+
+// logValue makes a value for a log record as JSON, and gives the mode that options say. The values of a request may
+// have as much memory as a script.
+func logValue(L *lua.LState, r *run, key string, value, options lua.LValue) (encoded json.RawMessage, mode string) {
+	mode = "set"
+	if options, ok := options.(*lua.LTable); ok {
 		if s, ok := options.RawGetString("mode").(lua.LString); ok {
 			mode = string(s)
 		}
@@ -332,15 +343,18 @@ func logSerializeValue(L *lua.LState, r *run) int {
 	if mode != "set" && mode != "add" && mode != "replace" {
 		raise(L, 1, "mode must be 'set', 'add' or 'replace'")
 	}
-	encoded := "null"
-	if v := L.Get(2); v != lua.LNil {
-		var err error
-		if encoded, err = r.encodeJSON(L, v, jsonPrecise); err != nil {
-			raisef(L, 1, "value must be nil, a number, string, boolean or a non-self-referencial table containing numbers, string and booleans")
-		}
+	if len(key) > maxLogKey {
+		raisef(L, 1, "key is longer than %d bytes", maxLogKey)
 	}
-	r.host.SetLogValue(string(key), json.RawMessage(encoded), mode)
-	return 0
+	text, err := r.encodeJSON(L, value, jsonRecord)
+	if err != nil {
+		raisef(L, 1, "value must be nil, a number, string, boolean or a non-self-referencial table containing numbers, string and booleans")
+	}
+	r.request.loggedBytes += int64(entryBytes + len(key) + len(text))
+	if r.request.loggedBytes > r.memory {
+		r.stop(L, errMemory)
+	}
+	return json.RawMessage(text), mode
 }
 
 func logSerialize(L *lua.LState, r *run) int {

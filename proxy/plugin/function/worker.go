@@ -134,6 +134,7 @@ type request struct {
 	replace     []byte                 // the body that an exit in header_filter gave
 	replaced    bool
 	headerBytes int    // of headers that scripts have set
+	loggedBytes int64  // of values for log records, likewise
 	printed     []byte // of ngx.print and ngx.say
 	says        bool
 	status      int  // of ngx.status, before there is an answer

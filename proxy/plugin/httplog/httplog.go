@@ -16,17 +16,18 @@ const Name = "http-log"
 
 const priority = 12
 
-// Define makes the plugin's definition. Its instances post through senders.
-func Define(senders *Senders) *plugin.Definition {
+// Define makes the plugin's definition. Its instances post through senders; lua is what custom_fields_by_lua runs by.
+func Define(senders *Senders, lua plugin.Lua) *plugin.Definition {
 	return &plugin.Definition{
-		Name: Name, Priority: priority, Config: Config(),
+		Name: Name, Priority: priority, Config: Config(), Watches: true,
 		New: func(p *entity.Plugin, env plugin.Env) (plugin.Instance, error) {
 			var c config
 			if err := entity.Decode(p.Config, &c); err != nil {
 				return nil, err
 			}
-			if len(c.Lua) > 0 {
-				env.Logger.Warn("custom_fields_by_lua is not run: its fields are not in the log", "plugin", Name, "id", p.ID)
+			fields, err := lua.Expressions(p, env, "config.custom_fields_by_lua", c.Lua)
+			if err != nil {
+				return nil, err
 			}
 			if c.RetryCount != nil && *c.RetryCount != 10 {
 				env.Logger.Warn("retry_count has no effect: use queue.max_retry_time", "plugin", Name, "id", p.ID)
@@ -35,7 +36,7 @@ func Define(senders *Senders) *plugin.Definition {
 			if err != nil {
 				return nil, err
 			}
-			return &httpLog{s, plugin.NewRecorder(env)}, nil
+			return &httpLog{s, fields, plugin.NewRecorder(env)}, nil
 		},
 	}
 }
@@ -93,11 +94,15 @@ func milliseconds(ms float64) time.Duration { return time.Duration(ms * float64(
 // httpLog is one configured plugin.
 type httpLog struct {
 	sender   *sender
+	fields   plugin.Expressions // nil: none
 	recorder *plugin.Recorder
 }
 
-// Log queues the request's record.
+// Log queues the request's record. As in Kong, the fields are in the records of plugins that log later too.
 func (l *httpLog) Log(ctx *plugin.Context) {
+	if l.fields != nil {
+		l.fields.Evaluate(ctx, ctx.SetLogValue)
+	}
 	body, err := l.recorder.JSON(ctx)
 	if err != nil {
 		ctx.Logger.Error("request is not logged", "plugin", Name, "error", err, "request_id", ctx.RequestID)
@@ -109,6 +114,9 @@ func (l *httpLog) Log(ctx *plugin.Context) {
 // Close lets go of the queue.
 func (l *httpLog) Close() error {
 	l.sender.release()
+	if l.fields != nil {
+		return l.fields.Close()
+	}
 	return nil
 }
 

@@ -15,9 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"sidekong/internal/gateway"
 	"sidekong/internal/upstream"
 	"sidekong/proxy/plugin"
+	"sidekong/proxy/plugin/function"
 )
 
 const wait = 10 * time.Second
@@ -54,7 +57,7 @@ func start(t *testing.T, config string, receives upstream.Behaviour) *env {
 	e.senders = NewSenders(slog.New(slog.NewTextHandler(e.log, nil)), nil)
 	e.Gateway = gateway.Start(t, gateway.Setup{
 		Config:  e.config(config),
-		Plugins: []*plugin.Definition{Define(e.senders)},
+		Plugins: []*plugin.Definition{Define(e.senders, function.New(function.Options{}))},
 	})
 	t.Cleanup(func() { e.close(t, wait) })
 	return e
@@ -96,6 +99,27 @@ func TestSingle(t *testing.T) {
 		if err := json.Unmarshal([]byte(post.Body), &record); err != nil || record.Request.URI != target {
 			t.Errorf("%v in %s", err, post.Body)
 		}
+	}
+}
+
+// TestCustomFields: what expressions give is in the record; one that fails leaves its field out.
+func TestCustomFields(t *testing.T) {
+	e := start(t, `http_endpoint: "http://RECEIVER/", custom_fields_by_lua: {
+      "app.tier": 'return {name = "gold"}', path: return kong.request.get_path(), latencies: return nil, faulty: error("no")}`, nil)
+	e.Get("/a")
+	var record map[string]any
+	if err := json.Unmarshal([]byte(e.posts(t, 1)[0].Body), &record); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]any{}
+	for _, name := range []string{"app", "path", "latencies", "faulty", "client_ip"} {
+		got[name] = record[name]
+	}
+	want := map[string]any{
+		"app": map[string]any{"tier": map[string]any{"name": "gold"}}, "path": "/a", "latencies": nil, "faulty": nil, "client_ip": "127.0.0.1",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"iter"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,9 +39,10 @@ type accessLog struct {
 	to      *exporter
 	secrets *plugin.Secrets
 	known   map[string]loggedHeader // by net/http's form of the name
+	custom  plugin.Expressions      // nil: none
 
 	// Attributes of routes and services do not change while a configuration serves; its instances end with it.
-	routes, services sync.Map // *entity.Route, *entity.Service → []byte
+	routes, services sync.Map // *entity.Route, *entity.Service → *loggedEntity
 }
 
 // loggedHeader is how a header is logged.
@@ -61,12 +63,22 @@ var usualHeaders = []string{
 	"X-Request-Id",
 }
 
-func newAccessLog(to *exporter, secrets *plugin.Secrets) *accessLog {
-	l := &accessLog{to: to, secrets: secrets, known: make(map[string]loggedHeader, len(usualHeaders))}
+// newAccessLog makes an access log whose records have custom attributes; nil: none.
+func newAccessLog(to *exporter, secrets *plugin.Secrets, custom plugin.Expressions) *accessLog {
+	l := &accessLog{to: to, secrets: secrets, custom: custom, known: make(map[string]loggedHeader, len(usualHeaders))}
 	for _, name := range usualHeaders {
 		l.known[name] = l.header(name)
 	}
 	return l
+}
+
+// close lets go of what the log holds.
+func (l *accessLog) close() error {
+	l.to.release()
+	if l.custom != nil {
+		return l.custom.Close()
+	}
+	return nil
 }
 
 // header says how a header is logged.
@@ -114,16 +126,58 @@ func (l *accessLog) log(ctx *plugin.Context, id tracing.TraceID, sampled bool, r
 	r.describeConsumer(ctx)
 	r.entities = r.entities[:0]
 	if ctx.Route != nil {
-		r.entities = append(r.entities, encoded(&l.routes, ctx.Route, "kong.route")...)
+		l.addEntity(r, lookUp(&l.routes, ctx.Route, "kong.route"))
 	}
 	if ctx.Service != nil {
-		r.entities = append(r.entities, encoded(&l.services, ctx.Service, "kong.service")...)
+		l.addEntity(r, lookUp(&l.services, ctx.Service, "kong.service"))
 	}
 	r.Encoded = r.entities
+	if l.custom != nil {
+		l.custom.Evaluate(ctx, r.edit)
+	}
 	l.to.queue.Append(&r.LogRecord)
 	clear(r.Attributes)
 	*r = accessRecord{LogRecord: otlp.LogRecord{Attributes: r.Attributes[:0]}, entities: r.entities}
 	accessRecords.Put(r)
+}
+
+// edit changes an attribute by what an expression gave for it: text, numbers and booleans as they are, tables as JSON.
+func (r *accessRecord) edit(key string, value json.RawMessage, mode string) {
+	at := slices.IndexFunc(r.Attributes, func(a tracing.Attr) bool { return a.Key == key })
+	exists := at >= 0
+	switch {
+	case mode == "add" && exists || mode == "replace" && !exists:
+	case string(value) == "null":
+		if exists {
+			r.Attributes = slices.Delete(r.Attributes, at, at+1)
+		}
+	case exists:
+		r.Attributes[at].Value = attributeValue(value)
+	default:
+		r.set(key, attributeValue(value))
+	}
+}
+
+// attributeValue is JSON as an attribute's value. Whole numbers are integers.
+func attributeValue(value json.RawMessage) tracing.Value {
+	switch value[0] {
+	case '"':
+		var text string
+		if json.Unmarshal(value, &text) == nil {
+			return tracing.StringValue(text)
+		}
+	case 't', 'f':
+		return tracing.BoolValue(value[0] == 't')
+	case '{', '[':
+	default:
+		if n, err := strconv.ParseInt(string(value), 10, 64); err == nil {
+			return tracing.IntValue(n)
+		}
+		if f, err := strconv.ParseFloat(string(value), 64); err == nil {
+			return tracing.FloatValue(f)
+		}
+	}
+	return tracing.StringValue(string(value))
 }
 
 func (r *accessRecord) set(key string, value tracing.Value) {
@@ -266,14 +320,30 @@ func (l *accessLog) headers(h http.Header) iter.Seq2[loggedHeader, string] {
 
 func short(text string) string { return strings.ToValidUTF8(text[:min(len(text), maxLoggedValue)], "") }
 
-// encoded gives an entity's fields as attributes below prefix, from the cache if they are there.
-func encoded[E comparable](cache *sync.Map, e E, prefix string) []byte {
-	if known, ok := cache.Load(e); ok {
-		return known.([]byte)
+// loggedEntity are an entity's fields as attributes.
+type loggedEntity struct {
+	attributes []tracing.Attr
+	encoded    []byte
+}
+
+// addEntity adds an entity's attributes to a record: encoded, unless a custom attribute may change them.
+func (l *accessLog) addEntity(r *accessRecord, e *loggedEntity) {
+	if l.custom != nil {
+		r.Attributes = append(r.Attributes, e.attributes...)
+	} else {
+		r.entities = append(r.entities, e.encoded...)
 	}
-	bytes := otlp.LogAttributes(nil, flatten(e, prefix)...)
-	cache.Store(e, bytes)
-	return bytes
+}
+
+// lookUp gives an entity's fields as attributes below prefix, from the cache if they are there.
+func lookUp[E comparable](cache *sync.Map, e E, prefix string) *loggedEntity {
+	if known, ok := cache.Load(e); ok {
+		return known.(*loggedEntity)
+	}
+	attributes := flatten(e, prefix)
+	entity := &loggedEntity{attributes, otlp.LogAttributes(nil, attributes...)}
+	cache.Store(e, entity)
+	return entity
 }
 
 // flatten gives an entity's fields, those of lists and records with their place or name behind a dot. Null is left out.

@@ -1,13 +1,19 @@
 package opentelemetry_test
 
 import (
+	"bytes"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"sidekong/configs/entity"
 	"sidekong/proxy/plugin"
+	"sidekong/proxy/plugin/function"
+	"sidekong/proxy/plugin/opentelemetry"
 )
 
 // TestAccessLogs: one record of each request, sampled or not, with what Kong 3.14 documents and without secrets.
@@ -81,5 +87,92 @@ func TestAccessLogs(t *testing.T) {
 	if second.Attribute("kong.response.source") != "kong" || second.Attribute("kong.upstream.status_code") != nil ||
 		second.Attribute("kong.latency.upstream") != nil || second.Attribute("kong.auth.consumer.id") != nil {
 		t.Errorf("without an upstream: %v", second)
+	}
+}
+
+// TestCustomAttributes: what expressions give is an attribute of the record, in the place of the one of that name, or
+// takes it out. The records of other requests, and what is known of routes and services, stay as they are.
+func TestCustomAttributes(t *testing.T) {
+	const custom = `
+      app.tenant: return kong.request.get_header("x-tenant")
+      app.size: return 12
+      app.ratio: return 0.25
+      app.cached: return false
+      app.tags: 'return {"a", "b"}'
+      app.none: return nil
+      url.query: return nil
+      url.path: return "/hidden"
+      kong.route.name: return kong.request.get_header("x-tenant") and "renamed"
+      kong.service.host: return nil
+      log.type: 'return "kept", {mode = "add"}'
+      app.replaced: 'return 1, {mode = "replace"}'
+      app.faulty: return nothing.at.all
+      app.endless: while true do end
+`
+	var log bytes.Buffer
+	h := start(t, setting{
+		lua: function.New(function.Options{Time: 50 * time.Millisecond}), into: slog.NewTextHandler(&log, nil),
+		config: "- name: opentelemetry\n  config:\n    traces_endpoint: TRACES\n    access_logs:\n     endpoint: LOGS\n     custom_attributes_by_lua:" + custom,
+	})
+	h.get("/a?b=c", "X-Tenant: acme")
+	h.get("/a?b=c")
+	h.export()
+	logs := h.Logs()
+	if len(logs) != 2 {
+		t.Fatalf("%d records", len(logs))
+	}
+	for i, want := range []map[string]any{
+		{"app.tenant": "acme", "kong.route.name": "renamed"},
+		{"app.tenant": nil, "kong.route.name": nil},
+	} {
+		for name, value := range map[string]any{
+			"app.size": int64(12), "app.ratio": 0.25, "app.cached": false, "app.tags": `["a","b"]`, "app.none": nil, "url.query": nil,
+			"url.path": "/hidden", "kong.service.host": nil, "kong.service.name": "backend", "log.type": "access", "app.replaced": nil,
+			"app.faulty": nil, "app.endless": nil, "http.request.method": "GET",
+		} {
+			want[name] = value
+		}
+		got, seen := map[string]any{}, map[string]int{}
+		for name := range want {
+			got[name] = logs[i].Attribute(name)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("record %d: -want +got\n%s", i, diff)
+		}
+		for _, attribute := range logs[i].Attributes {
+			if seen[attribute.Key]++; seen[attribute.Key] > 1 {
+				t.Errorf("%s is there twice", attribute.Key)
+			}
+		}
+	}
+	for _, want := range []string{"expression=app.faulty", "expression=app.endless"} {
+		if n := strings.Count(log.String(), want); n != 2 {
+			t.Errorf("%d times %q in the log", n, want)
+		}
+	}
+}
+
+// TestCustomAttributesNeedLua: a configuration with expressions is refused where they do not compile or nothing runs them.
+func TestCustomAttributesNeedLua(t *testing.T) {
+	lua := function.New(function.Options{})
+	for _, test := range []struct {
+		lua          plugin.Lua
+		source, want string
+	}{
+		{nil, "return 1", "config.access_logs.custom_attributes_by_lua: no Lua runs here"},
+		{lua, "return (", `compile config.access_logs.custom_attributes_by_lua.a: [string "return ("]: unexpected symbol near '<eof>'`},
+		{lua, "return 1", ""},
+	} {
+		definition := opentelemetry.Define(nil, opentelemetry.Defaults{Lua: test.lua, Disabled: true})
+		_, err := definition.New(&entity.Plugin{Name: opentelemetry.Name, Config: entity.Object{"access_logs": entity.Object{
+			"endpoint": "http://c.test/", "custom_attributes_by_lua": entity.Object{"a": test.source},
+		}}}, plugin.Env{Logger: slog.New(slog.DiscardHandler)})
+		got := ""
+		if err != nil {
+			got = err.Error()
+		}
+		if got != test.want {
+			t.Errorf("%s: got %q, want %q", test.source, got, test.want)
+		}
 	}
 }

@@ -53,7 +53,7 @@ func complete() *plugin.Context {
 }
 
 func BenchmarkAccessLog(b *testing.B) {
-	l := newAccessLog(drained(b), plugin.NewSecrets(plugin.Env{RedactedQuery: []string{"token"}}))
+	l := newAccessLog(drained(b), plugin.NewSecrets(plugin.Env{RedactedQuery: []string{"token"}}), nil)
 	ctx, id := complete(), tracing.NewTraceID()
 	b.ReportAllocs()
 	for b.Loop() {

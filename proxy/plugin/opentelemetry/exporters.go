@@ -91,7 +91,8 @@ type exporter struct {
 	users    int
 	stored   bool // its queue keeps spans on disk
 	queue    *queue.Queue
-	client   *otlp.Client
+	client   *otlp.Client // nil: fault
+	fault    error        // why nothing can be sent, whatever the receiver does
 	cancel   context.CancelFunc
 	done     chan struct{}
 }
@@ -112,7 +113,8 @@ const (
 	signalMetrics    = "metrics"
 )
 
-// acquire gives the exporter of these settings and counts a user. What an exporter of metrics measures is in measure.
+// acquire gives the exporter of these settings and counts a user. What an exporter of metrics measures is in measure. One
+// that has a fault counts what it cannot send, as Kong goes on with requests then.
 func (e *Exporters) acquire(signal string, client otlp.Config, settings queue.Settings, measure *measure) (*exporter, error) {
 	raw, err := json.Marshal([]any{signal, client, settings, measure})
 	if err != nil {
@@ -131,15 +133,16 @@ func (e *Exporters) acquire(signal string, client otlp.Config, settings queue.Se
 	}
 	client.Dial = e.dial
 	settings.Records = client.Signal.Records()
-	c, err := otlp.NewClient(client)
-	if err != nil {
-		return nil, err
+	c, fault := otlp.NewClient(client)
+	var sender queue.Sender = c
+	if fault != nil {
+		sender = refusing{fault}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	e.made++
 	x := &exporter{
 		owner: e, key: key, number: e.made, signal: signal, endpoint: publicURL(client.Endpoint), users: 1, stored: settings.Storage != nil,
-		client: c, cancel: cancel, done: make(chan struct{}),
+		client: c, fault: fault, cancel: cancel, done: make(chan struct{}),
 	}
 	if x.stored && !e.swept {
 		e.swept = true
@@ -150,7 +153,7 @@ func (e *Exporters) acquire(signal string, client otlp.Config, settings queue.Se
 	if client.Signal == otlp.Logs {
 		log = e.lines.direct(log) // trouble with sending lines is none of the lines to send
 	}
-	x.queue = queue.New(x.endpoint, settings, c, log)
+	x.queue = queue.New(x.endpoint, settings, sender, log)
 	e.active[key] = x
 	e.running.Go(func() {
 		defer close(x.done)
@@ -162,6 +165,12 @@ func (e *Exporters) acquire(signal string, client otlp.Config, settings queue.Se
 	}
 	return x, nil
 }
+
+// refusing is the sender of an exporter that has no client: all that it is given is counted as lost.
+type refusing struct{ fault error }
+
+// Send is for queue.Sender.
+func (r refusing) Send(context.Context, []byte, int) (int64, error) { return 0, r.fault }
 
 // release counts a user off. The last one's exporter delivers what it holds in the background and ends.
 func (x *exporter) release() {
@@ -211,7 +220,9 @@ func (x *exporter) close(ctx context.Context) {
 	}
 	x.cancel()
 	<-x.done
-	x.client.Close()
+	if x.client != nil {
+		x.client.Close()
+	}
 	stats := x.queue.Stats()
 	account := []any{
 		"signal", x.signal, "endpoint", x.endpoint, "created", stats.Created, "delivered", stats.Delivered, "rejected", stats.Rejected,

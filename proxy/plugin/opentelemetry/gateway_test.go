@@ -39,6 +39,7 @@ type setting struct {
 	plugins []*plugin.Definition // besides opentelemetry
 	secrets []string             // query parameters whose values are not recorded
 	into    slog.Handler         // where log lines go besides the receiver; nil: nowhere
+	lua     plugin.Lua           // nil: none
 }
 
 const entities = `_format_version: "3.0"
@@ -77,7 +78,7 @@ func start(t *testing.T, s setting) *house {
 	h.exporters.MeasureHealth(func() []opentelemetry.TargetHealth {
 		return []opentelemetry.TargetHealth{{Upstream: "u", Target: "a.test:80", Address: "192.0.2.1:80", State: "healthy"}}
 	})
-	registry := plugin.NewRegistry(append(s.plugins, opentelemetry.Define(h.exporters, opentelemetry.Defaults{}))...)
+	registry := plugin.NewRegistry(append(s.plugins, opentelemetry.Define(h.exporters, opentelemetry.Defaults{Lua: s.lua}))...)
 	resolver, err := dns.New(dns.DefaultConfig())
 	if err != nil {
 		t.Fatal(err)

@@ -22,10 +22,10 @@ func run(t testing.TB, config entity.Object, rate float64, header http.Header, l
 	t.Cleanup(func() { exporters.Close(t.Context()) })
 	configured := opentelemetry.Implicit("", opentelemetry.Defaults{})
 	maps.Copy(configured.Config, config)
-	plan, err := plugin.NewPlan(plugin.NewRegistry(opentelemetry.Define(exporters, opentelemetry.Defaults{})),
+	plan, faulty := plugin.NewPlan(plugin.NewRegistry(opentelemetry.Define(exporters, opentelemetry.Defaults{})),
 		[]*entity.Plugin{configured}, plugin.Env{})
-	if err != nil {
-		t.Fatal(err)
+	if faulty != nil {
+		t.Fatal(faulty)
 	}
 	trace := tracing.NewTracer(tracing.All, rate).Start(time.Now())
 	root := trace.StartSpan("kong", tracing.KindServer, tracing.Span{})
@@ -115,10 +115,10 @@ func TestTraceIDs(t *testing.T) {
 func TestCostOfNothing(t *testing.T) {
 	exporters := opentelemetry.NewExporters(slog.New(slog.DiscardHandler))
 	defer exporters.Close(t.Context())
-	plan, err := plugin.NewPlan(plugin.NewRegistry(opentelemetry.Define(exporters, opentelemetry.Defaults{})),
+	plan, faulty := plugin.NewPlan(plugin.NewRegistry(opentelemetry.Define(exporters, opentelemetry.Defaults{})),
 		[]*entity.Plugin{opentelemetry.Implicit("", opentelemetry.Defaults{})}, plugin.Env{})
-	if err != nil {
-		t.Fatal(err)
+	if faulty != nil {
+		t.Fatal(faulty)
 	}
 	chain, tracer, logger := plan.Chain(nil, nil), tracing.NewTracer(tracing.Request, 1), slog.New(slog.DiscardHandler)
 	ctx, request := &plugin.Context{}, &http.Request{Header: http.Header{"Traceparent": {parent}}}

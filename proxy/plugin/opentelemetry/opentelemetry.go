@@ -7,6 +7,8 @@
 package opentelemetry
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"strings"
@@ -42,6 +44,7 @@ type Defaults struct {
 	StorageFolder      string        // of queues with storage on disk, a folder below it for each receiver
 	Storage            string        // for Implicit: disk or memory; "" is memory
 	Disabled           bool          // export nothing
+	Lua                plugin.Lua    // what access_logs.custom_attributes_by_lua runs by; nil: configurations with it are refused
 }
 
 // Define makes the plugin's definition. Its instances share exporters.
@@ -50,6 +53,7 @@ func Define(exporters *Exporters, defaults Defaults) *plugin.Definition {
 		Name:     Name,
 		Priority: priority,
 		Config:   Config(),
+		Watches:  true,
 		New: func(p *entity.Plugin, env plugin.Env) (plugin.Instance, error) {
 			o, err := newInstance(p, exporters, defaults, env)
 			if err != nil {
@@ -145,18 +149,34 @@ func newInstance(p *entity.Plugin, exporters *Exporters, defaults Defaults, env 
 	if o.tail, err = newTail(c.TailSampling); err != nil {
 		return nil, err
 	}
+	custom, err := c.customAttributes(p, defaults.Lua, env)
+	if err != nil {
+		return nil, err
+	}
 	if defaults.Disabled {
 		return o, nil
 	}
-	if err := o.export(c, defaults, env); err != nil {
+	if err := o.export(c, defaults, env, custom); err != nil {
 		_ = o.Close()
 		return nil, err
 	}
 	return o, nil
 }
 
+// customAttributes compiles what the configuration says of access logs in Lua, if there are any.
+func (c *config) customAttributes(p *entity.Plugin, lua plugin.Lua, env plugin.Env) (plugin.Expressions, error) {
+	if c.AccessLogs.Endpoint == "" || len(c.AccessLogs.CustomByLua) == 0 {
+		return nil, nil //nolint:nilnil // nil is none
+	}
+	const field = "config.access_logs.custom_attributes_by_lua"
+	if lua == nil {
+		return nil, errors.New(field + ": no Lua runs here")
+	}
+	return lua.Expressions(p, env, field, c.AccessLogs.CustomByLua)
+}
+
 // export takes an exporter for each endpoint.
-func (o *instance) export(c *config, defaults Defaults, env plugin.Env) (err error) {
+func (o *instance) export(c *config, defaults Defaults, env plugin.Env, custom plugin.Expressions) (err error) {
 	log := env.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -189,10 +209,7 @@ func (o *instance) export(c *config, defaults Defaults, env plugin.Env) (err err
 		if err != nil {
 			return err
 		}
-		o.access = newAccessLog(to, secrets)
-		if len(c.AccessLogs.CustomByLua) > 0 {
-			log.Warn("access_logs.custom_attributes_by_lua is not supported: access logs have their usual attributes alone")
-		}
+		o.access = newAccessLog(to, secrets, custom)
 	}
 	if m := c.Metrics; m.Endpoint != "" {
 		what := &measure{
@@ -238,6 +255,20 @@ func (c *config) client(defaults Defaults, endpoint string) otlp.Config {
 	}
 }
 
+// Fault is plugin.Faulty: an endpoint that nothing can be posted to.
+func (o *instance) Fault() error {
+	all := []*exporter{o.exporter, o.logs, o.metrics}
+	if o.access != nil {
+		all = append(all, o.access.to)
+	}
+	for _, x := range all {
+		if x != nil && x.fault != nil {
+			return fmt.Errorf("%s: %w", x.signal, x.fault)
+		}
+	}
+	return nil
+}
+
 // Close lets go of the exporters.
 func (o *instance) Close() error {
 	if o.logs != nil {
@@ -249,7 +280,7 @@ func (o *instance) Close() error {
 		}
 	}
 	if o.access != nil {
-		o.access.to.release()
+		return o.access.close()
 	}
 	return nil
 }
