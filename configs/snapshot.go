@@ -6,10 +6,10 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"sidekong/configs/declarative"
@@ -77,11 +77,7 @@ func New(document *declarative.Document) (*Snapshot, error) {
 	slices.SortStableFunc(s.ActivePlugins, func(a, b *entity.Plugin) int {
 		return cmp.Or(cmp.Compare(ScopeOf(a).Rank(), ScopeOf(b).Rank()), cmp.Compare(a.Name, b.Name))
 	})
-	hash, err := hashOf(document)
-	if err != nil {
-		return nil, err
-	}
-	s.Hash = hash
+	s.Hash = hashOf(document)
 	return s, nil
 }
 
@@ -203,21 +199,33 @@ func (s *Snapshot) CACertificate(id string) (*entity.CACertificate, bool) {
 }
 
 // hashOf digests the entities of a document by kind and id. Places in files take no part.
-func hashOf(document *declarative.Document) (string, error) {
-	content := make(map[string][]entity.Object, len(document.Entities))
-	for kind := range document.Entities {
+func hashOf(document *declarative.Document) string {
+	sum := sha256.New()
+	var text []byte
+	between := byte('{')
+	for _, kind := range slices.Sorted(maps.Keys(document.Entities)) {
 		objects := document.Objects(kind)
-		slices.SortStableFunc(objects, func(a, b entity.Object) int {
-			return strings.Compare(fmt.Sprint(a["id"]), fmt.Sprint(b["id"]))
-		})
-		if len(objects) > 0 {
-			content[kind] = objects
+		if len(objects) == 0 {
+			continue
 		}
+		slices.SortStableFunc(objects, func(a, b entity.Object) int { return strings.Compare(idOf(a), idOf(b)) })
+		text = append(strconv.AppendQuote(append(text, between), kind), ':')
+		between = '['
+		for _, object := range objects {
+			text = entity.AppendJSON(append(text, between), object)
+			sum.Write(text)
+			text, between = text[:0], ','
+		}
+		text = append(text, ']')
 	}
-	text, err := json.Marshal(content) // which sorts the keys
-	if err != nil {
-		return "", fmt.Errorf("hash configuration: %w", err)
+	if between == '{' {
+		text = append(text, between)
 	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:16]), nil
+	sum.Write(append(text, '}'))
+	return hex.EncodeToString(sum.Sum(nil)[:16])
+}
+
+func idOf(object entity.Object) string {
+	id, _ := object["id"].(string)
+	return id
 }

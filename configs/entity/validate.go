@@ -20,21 +20,25 @@ type scope struct {
 // unset, missing fields are fine. Kong: kong/db/schema/init.lua Schema:validate
 func (s *scope) validate(rec, variant *Record, data Object, full bool) Object {
 	errs := Object{}
-	for name, value := range data {
-		f := rec.field(name)
-		if f == nil {
-			errs[name] = UnknownField
-			continue
-		}
-		if err := validateField(s, override(f, variant), value); err != nil {
-			errs[name] = err
-		}
-	}
+	known := 0
 	for i := range rec.Fields {
 		f := &rec.Fields[i]
 		value, given := data[f.Name]
+		if given {
+			known++
+			if err := validateField(s, override(f, variant), value); err != nil {
+				errs[f.Name] = err
+			}
+		}
 		if f.Required && value == nil && (given || full && !f.Auto) {
 			errs[f.Name] = errRequired
+		}
+	}
+	if known < len(data) {
+		for name := range data {
+			if rec.field(name) == nil {
+				errs[name] = UnknownField
+			}
 		}
 	}
 	subject := &subject{scope: s, rec: rec, variant: variant, data: data, errs: errs, full: full}
@@ -296,7 +300,15 @@ func exclusive(sets [][]string, list []any) string {
 }
 
 func contains(list []any, value any) bool {
-	return slices.ContainsFunc(list, func(item any) bool { return equal(clone(item), value) })
+	for _, item := range list {
+		if number, ok := item.(int); ok {
+			item = float64(number)
+		}
+		if equal(item, value) {
+			return true
+		}
+	}
+	return false
 }
 
 // equal compares scalars; lists and objects differ from everything.
