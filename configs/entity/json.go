@@ -2,7 +2,6 @@ package entity
 
 import (
 	"encoding/json"
-	"maps"
 	"slices"
 	"strconv"
 )
@@ -32,7 +31,10 @@ func AppendJSON(out []byte, value any) []byte {
 		return append(out, ']')
 	case Object:
 		var room [32]string // more than a route has fields
-		names := slices.AppendSeq(room[:0], maps.Keys(value))
+		names := room[:0]
+		for name := range value {
+			names = append(names, name)
+		}
 		slices.Sort(names)
 		out = append(out, '{')
 		for i, name := range names {

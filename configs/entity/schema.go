@@ -109,7 +109,10 @@ func (s *Schema) Variant(value string) (*Record, bool) {
 // Kong: kong/db/dao/init.lua check_insert
 func (s *Schema) Insert(in Object) (Object, error) {
 	scope := &scope{schemas: s.schemas, id: in["id"]}
-	input := clone(in).(Object)
+	input := make(Object, max(len(in), len(s.record.Fields)))
+	for name, value := range in {
+		input[name] = clone(value)
+	}
 	if id, given := input["id"]; given && id == nil {
 		return nil, &Error{
 			Code: CodePrimaryKey, Name: "primary key violation",
@@ -259,7 +262,7 @@ func (s *Schema) resolve(scope *scope, data Object) *Error {
 		if !ok || f.Type != Foreign {
 			continue
 		}
-		if id, ok := ref["id"].(string); ok && uuidPattern.MatchString(id) {
+		if id, ok := ref["id"].(string); ok && isUUID(id) {
 			continue
 		}
 		found, tried := s.find(scope, f.Reference, ref)
