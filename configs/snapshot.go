@@ -1,4 +1,4 @@
-// Package configs holds what to serve: a Snapshot, where it comes from (Source, Load) and the one place where the
+// Package configs holds what to serve: a Snapshot, where it comes from (Source, Loader) and the one place where the
 // current one lives (Store).
 package configs
 
@@ -51,10 +51,14 @@ type Snapshot struct {
 	upstreamNames  map[string]*entity.Upstream
 }
 
-// New makes a snapshot of a document, whose entities are checked already. It fails if a reference leads nowhere.
-func New(document *declarative.Document) (*Snapshot, error) {
+// Snapshot makes a snapshot of a document, whose entities are checked already. It fails if a reference leads nowhere.
+func (l Loader) Snapshot(document *declarative.Document) (*Snapshot, error) {
+	pause := l.Pause
+	if pause == nil {
+		pause = func() {}
+	}
 	s := &Snapshot{Document: document}
-	if err := s.decode(); err != nil {
+	if err := s.decode(pause); err != nil {
 		return nil, err
 	}
 	s.upstreamNames = make(map[string]*entity.Upstream, len(s.Upstreams))
@@ -77,30 +81,31 @@ func New(document *declarative.Document) (*Snapshot, error) {
 	slices.SortStableFunc(s.ActivePlugins, func(a, b *entity.Plugin) int {
 		return cmp.Or(cmp.Compare(ScopeOf(a).Rank(), ScopeOf(b).Rank()), cmp.Compare(a.Name, b.Name))
 	})
-	s.Hash = hashOf(document)
+	s.Hash = hashOf(document, pause)
 	return s, nil
 }
 
-func (s *Snapshot) decode() error {
+func (s *Snapshot) decode(pause func()) error {
 	return cmp.Or(
-		decode(s.Document, "services", &s.Services, &s.services),
-		decode(s.Document, "routes", &s.Routes, &s.routes),
-		decode(s.Document, "upstreams", &s.Upstreams, &s.upstreams),
-		decode(s.Document, "targets", &s.Targets, nil),
-		decode(s.Document, "plugins", &s.Plugins, nil),
-		decode(s.Document, "consumers", &s.Consumers, &s.consumers),
-		decode(s.Document, "certificates", &s.Certificates, &s.certificates),
-		decode(s.Document, "ca_certificates", &s.CACertificates, &s.caCertificates),
-		decode(s.Document, "snis", &s.SNIs, nil),
-		decode(s.Document, "keyauth_credentials", &s.KeyAuth, nil),
-		decode(s.Document, "basicauth_credentials", &s.BasicAuth, nil),
+		decode(s.Document, "services", &s.Services, &s.services, pause),
+		decode(s.Document, "routes", &s.Routes, &s.routes, pause),
+		decode(s.Document, "upstreams", &s.Upstreams, &s.upstreams, pause),
+		decode(s.Document, "targets", &s.Targets, nil, pause),
+		decode(s.Document, "plugins", &s.Plugins, nil, pause),
+		decode(s.Document, "consumers", &s.Consumers, &s.consumers, pause),
+		decode(s.Document, "certificates", &s.Certificates, &s.certificates, pause),
+		decode(s.Document, "ca_certificates", &s.CACertificates, &s.caCertificates, pause),
+		decode(s.Document, "snis", &s.SNIs, nil, pause),
+		decode(s.Document, "keyauth_credentials", &s.KeyAuth, nil, pause),
+		decode(s.Document, "basicauth_credentials", &s.BasicAuth, nil, pause),
 	)
 }
 
 // decode fills list with the entities of a kind, sorted by id, and byID unless it is nil.
-func decode[T any](document *declarative.Document, kind string, list *[]*T, byID *map[string]*T) error {
+func decode[T any](document *declarative.Document, kind string, list *[]*T, byID *map[string]*T, pause func()) error {
 	found := make(map[string]*T, len(document.Entities[kind]))
 	for _, e := range document.Entities[kind] {
+		pause()
 		id, _ := e.Object["id"].(string)
 		to := new(T)
 		if err := entity.Decode(e.Object, to); err != nil {
@@ -199,7 +204,7 @@ func (s *Snapshot) CACertificate(id string) (*entity.CACertificate, bool) {
 }
 
 // hashOf digests the entities of a document by kind and id. Places in files take no part.
-func hashOf(document *declarative.Document) string {
+func hashOf(document *declarative.Document, pause func()) string {
 	sum := sha256.New()
 	var text []byte
 	between := byte('{')
@@ -212,6 +217,7 @@ func hashOf(document *declarative.Document) string {
 		text = append(strconv.AppendQuote(append(text, between), kind), ':')
 		between = '['
 		for _, object := range objects {
+			pause()
 			text = entity.AppendJSON(append(text, between), object)
 			sum.Write(text)
 			text, between = text[:0], ','

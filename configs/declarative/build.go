@@ -12,6 +12,7 @@ import (
 type builder struct {
 	*report
 	schemas *entity.Schemas
+	pause   func()
 
 	items      map[*kind][]*item
 	byID       map[*kind]map[string]*item
@@ -57,9 +58,9 @@ type unserved struct {
 	parent *item
 }
 
-func newBuilder(r *report, schemas *entity.Schemas) *builder {
+func newBuilder(r *report, options Options) *builder {
 	b := &builder{
-		report: r, schemas: schemas,
+		report: r, schemas: options.Schemas, pause: options.Pause,
 		items: map[*kind][]*item{}, byID: map[*kind]map[string]*item{}, byKey: map[*kind]map[string]*item{},
 		others: map[string][]*unserved{}, unhonoured: map[*Unhonoured]*tally{}, tallies: map[string]*tally{},
 		twins: map[string]int{},
@@ -92,6 +93,7 @@ func (b *builder) collect(f *file, k *kind, list *value, path string, parent *it
 			b.fault(v.at, path, "expected %s as a map, found %s", article(k.one), v.describe())
 			continue
 		}
+		b.pause()
 		it := b.add(f, k, v, path, parent)
 		if it == nil {
 			return
@@ -220,6 +222,7 @@ func (b *builder) build() *Document {
 	}
 	for _, k := range kinds {
 		for _, it := range b.items[k] {
+			b.pause()
 			b.prepare(it)
 		}
 	}
@@ -235,6 +238,7 @@ func (b *builder) build() *Document {
 	for _, k := range kinds {
 		unique := newUniqueness(b, k)
 		for _, it := range b.items[k] {
+			b.pause()
 			b.resolve(it)
 			checked, served := b.check(it)
 			if checked == nil {

@@ -94,6 +94,7 @@ func (j *jsonReader) value(depth int) (*value, error) {
 }
 
 func (j *jsonReader) object(v *value, depth int) error {
+	j.pause()
 	for j.decoder.More() {
 		f := field{at: j.place(j.next())}
 		key, err := j.decoder.Token()

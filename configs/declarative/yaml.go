@@ -22,6 +22,7 @@ type reader struct {
 	env    environment
 	report *report
 	path   trail // to what is being read
+	pause  func()
 
 	anchored map[*yaml.Node]*value
 	open     map[*yaml.Node]bool // anchored nodes that are being read
@@ -75,7 +76,7 @@ func (r *reader) at(line, column int) Position {
 
 // yaml reads the first document, as Kong does, and of those that follow the Kubernetes manifests.
 func (r *reader) yaml() []*value {
-	decoder := yaml.NewDecoder(bytes.NewReader(r.text))
+	decoder := yaml.NewDecoder(pausing{bytes.NewReader(r.text), r.pause})
 	var roots []*value
 	manifests, warned := false, false
 	for {
@@ -103,6 +104,17 @@ func (r *reader) yaml() []*value {
 		return []*value{{at: r.at(1, 1)}}
 	}
 	return roots
+}
+
+// pausing pauses before every read, of which the library makes one for each few hundred bytes.
+type pausing struct {
+	io.Reader
+	pause func()
+}
+
+func (p pausing) Read(into []byte) (int, error) {
+	p.pause()
+	return p.Reader.Read(into)
 }
 
 // node converts n and says how deep the result is.
@@ -158,6 +170,7 @@ func (r *reader) node(n *yaml.Node, depth int) (v *value, height int) {
 
 // mapping fills v with the fields of n. Merged fields (<<) come after its own and give way to them.
 func (r *reader) mapping(v *value, n *yaml.Node, depth int) (height int) {
+	r.pause()
 	var merged []*value
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, child := n.Content[i], n.Content[i+1]
