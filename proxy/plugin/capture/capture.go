@@ -41,6 +41,8 @@ type capture struct {
 	budget   budget
 	least    time.Duration // negative: none
 	records  sync.Pool
+
+	sent, answered layouts
 }
 
 func newCapture(p *entity.Plugin, env plugin.Env) (plugin.Instance, error) {
@@ -89,8 +91,7 @@ func keyNames(plugins []*entity.Plugin) (names []string) {
 type record struct {
 	off               bool // the request is not recorded
 	host              [1]string
-	headers           []field
-	scratch           []field // for the answer's
+	sent, answered    head
 	requestCoding     string
 	responseCoding    string
 	tee               *tee // nil: the request's body is not noted
@@ -113,8 +114,7 @@ func (c *capture) begin(ctx *plugin.Context) *record {
 	}
 	if c.RequestHeaders {
 		r.host[0] = ctx.Request.Host
-		r.headers = append(r.headers, field{"Host", r.host[:]})
-		r.headers = takeFields(r.headers, ctx.Request.Header)
+		r.sent.take(ctx.Request.Header, r.host[:], &c.sent)
 	}
 	return r
 }
@@ -194,14 +194,14 @@ func (c *capture) Log(ctx *plugin.Context) {
 	}
 	r.request.release()
 	r.response.release()
-	clear(r.headers)
-	clear(r.scratch)
+	r.sent.clear()
+	r.answered.clear()
 	clear(r.masked.places)
 	if cap(r.text) > maxHeaders {
 		r.text = nil
 	}
 	*r = record{
-		headers: r.headers[:0], scratch: r.scratch[:0], masked: marks{places: r.masked.places[:0]},
+		sent: r.sent, answered: r.answered, masked: marks{places: r.masked.places[:0]},
 		masking: masking{order: r.masking.order}, text: r.text,
 	}
 	c.records.Put(r)
@@ -262,7 +262,7 @@ func (c *capture) describe(ctx *plugin.Context, r *record) {
 		set(keyTarget, tracing.StringValue(masking("request.target").target(ctx.ForwardedURI)))
 	}
 	if c.RequestHeaders {
-		r.text = masking("request.headers").headers(r.text[:0], r.headers)
+		r.text = masking("request.headers").headers(r.text[:0], &r.sent, &c.sent)
 		set(keyRequestHeaders, ctx.Trace.Text(r.text))
 	}
 	if r.tee != nil {
@@ -270,8 +270,8 @@ func (c *capture) describe(ctx *plugin.Context, r *record) {
 		c.describeBody(ctx.Trace, set, keys, &r.request, r.requestCoding, masking("request.body"))
 	}
 	if c.ResponseHeaders && ctx.Response.Header != nil {
-		r.scratch = takeFields(r.scratch, ctx.Response.Header)
-		r.text = masking("response.headers").headers(r.text[:0], r.scratch)
+		r.answered.take(ctx.Response.Header, nil, &c.answered)
+		r.text = masking("response.headers").headers(r.text[:0], &r.answered, &c.answered)
 		set(keyResponseHeaders, ctx.Trace.Text(r.text))
 	}
 	if c.ResponseBody {

@@ -2,7 +2,6 @@ package capture
 
 import (
 	"math/bits"
-	"net/http"
 	"strings"
 	"unicode/utf8"
 )
@@ -14,16 +13,6 @@ const maxHeaders = 64 << 10
 type field struct {
 	name   string
 	values []string
-}
-
-// takeFields notes headers. They are not read before the end, when it is known whether they are of interest.
-func takeFields(fields []field, h http.Header) []field {
-	for name, values := range h {
-		if len(values) > 0 {
-			fields = append(fields, field{name, values})
-		}
-	}
-	return fields
 }
 
 // rank is a field's place in the order of names. head is the first bytes of its name, which nearly always tell which of
@@ -69,43 +58,64 @@ func headOf(name string) (head uint64) {
 	return head
 }
 
-// headers appends fields as a JSON object in the order of their names, which are lower case. A header that came more than
-// once becomes an array.
-func (m *masking) headers(out []byte, fields []field) []byte {
+// headers appends headers as a JSON object in the order of their names, which are lower case. A header that came more
+// than once becomes an array.
+func (m *masking) headers(out []byte, h *head, known *layouts) []byte {
 	from := len(out)
-	open := byte('{')
-	for _, r := range m.sorted(fields) {
-		if len(out)-from > maxHeaders {
-			out = append(out, `,"…":"truncated"`...)
-			break
-		}
-		f := &fields[r.at]
-		known := m.names.header(f.name, r.head)
-		out = append(append(out, open), known.quoted...)
-		open = ','
-		if len(f.values) == 1 {
-			out = m.value(out, known, f.values[0])
-			continue
-		}
-		for i, value := range f.values {
-			between := byte(',')
-			if i == 0 {
-				between = '['
+	if h.layout == nil {
+		order := m.sorted(h.fields)
+		for _, r := range order {
+			if len(out)-from > maxHeaders {
+				out = append(out, cutShort...)
+				break
 			}
-			out = m.value(append(out, between), known, value)
+			f := &h.fields[r.at]
+			out = m.entry(out, m.names.header(f.name, r.head), f.values)
 		}
-		out = append(out, ']')
+		m.learn(h.fields, order, known)
+	} else {
+		for i := range h.layout.lines {
+			if len(out)-from > maxHeaders {
+				out = append(out, cutShort...)
+				break
+			}
+			l, values := &h.layout.lines[i], h.fields[i].values
+			if l.text != "" && len(values) == 1 && values[0] == l.value {
+				out = append(out, l.text...)
+			} else {
+				out = m.entry(out, l.known, values)
+			}
+		}
 	}
-	if open == '{' {
-		out = append(out, open)
+	if len(out) == from {
+		return append(out, "{}"...)
 	}
+	out[from] = '{' // in the place of a comma
 	return append(out, '}')
+}
+
+const cutShort = `,"…":"truncated"`
+
+// entry appends a header, behind a comma.
+func (m *masking) entry(out []byte, known *headerName, values []string) []byte {
+	out = append(out, known.quoted...)
+	if len(values) == 1 {
+		return m.value(out, known, values[0])
+	}
+	for i, value := range values {
+		between := byte(',')
+		if i == 0 {
+			between = '['
+		}
+		out = m.value(append(out, between), known, value)
+	}
+	return append(out, ']')
 }
 
 // headerName is what is known of a header by its name.
 type headerName struct {
 	name   string
-	quoted string // as the name of a JSON field, with the colon
+	quoted string // as the name of a JSON field, behind a comma and with the colon
 	secret bool
 }
 
@@ -121,7 +131,7 @@ func (n *names) header(name string, head uint64) *headerName {
 		return known
 	}
 	name = strings.Clone(name)
-	known := &headerName{name, string(appendQuoted(nil, strings.ToLower(name))) + ":", secret(n, name)}
+	known := &headerName{name, "," + string(appendQuoted(nil, strings.ToLower(name))) + ":", secret(n, name)}
 	if len(name) <= maxName {
 		at.Store(known)
 	}
