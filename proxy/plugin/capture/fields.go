@@ -3,89 +3,133 @@ package capture
 import (
 	"math/bits"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 )
 
 // maxHeaders bounds the text that a request's or an answer's headers become, in bytes.
 const maxHeaders = 64 << 10
 
-// field is a header with its values, of which there is one at least.
-type field struct {
+// headerName is what is known of a header by its name.
+type headerName struct {
 	name   string
-	values []string
+	rank   uint64 // its first bytes, which nearly always tell which of two names comes first
+	quoted string // as the name of a JSON field, behind a comma and with the colon
+	secret bool
+
+	// The value that it had, and what became of it: the messages of one client or one service are much alike.
+	kept   atomic.Pointer[keptValue]
+	missed atomic.Uint32 // how often it had another
 }
 
-// rank is a field's place in the order of names. head is the first bytes of its name, which nearly always tell which of
-// two names comes first.
-type rank struct {
-	head uint64
-	at   int
+// keptValue is a value and what entry writes for the header that has it. It is read-only.
+type keptValue struct{ value, text string }
+
+const (
+	// maxKept is the length up to which what became of a header is kept, in bytes.
+	maxKept = 256
+	// keepEach is how many other values a header has before one of them is kept: of some no value comes twice.
+	keepEach = 16
+)
+
+// header finds out about a header's name. The same come again and again, so that the last ones are kept.
+func (n *names) header(name string) *headerName {
+	rank := rankOf(name)
+	tail := rank
+	if len(name) >= 8 {
+		tail = load(name, len(name)-8)
+	}
+	at := &n.headers[(rank*3^tail)*0x9e3779b97f4a7c15>>55]
+	if known := at.Load(); known != nil && known.name == name {
+		return known
+	}
+	name = strings.Clone(name)
+	known := &headerName{
+		name: name, rank: rank, secret: secret(n, name),
+		quoted: "," + string(appendQuoted(nil, strings.ToLower(name))) + ":",
+	}
+	if len(name) <= maxName {
+		at.Store(known)
+	}
+	return known
+}
+
+func rankOf(name string) (rank uint64) {
+	if len(name) >= 8 {
+		return bits.ReverseBytes64(load(name, 0))
+	}
+	for i := range len(name) {
+		rank |= uint64(name[i]) << (56 - 8*i)
+	}
+	return rank
 }
 
 // maxSorted is how many headers are put in order; there are seldom more.
 const maxSorted = 100
 
+// position is where a field stands among others.
+type position struct {
+	rank uint64
+	at   int
+}
+
 // sorted gives the order of the fields' names. It is valid until the next call.
-func (m *masking) sorted(fields []field) []rank {
+func (m *masking) sorted(fields []field) []position {
 	order := m.order[:0]
 	for i := range fields {
-		name := fields[i].name
-		r, at := rank{headOf(name), i}, len(order)
-		order = append(order, r)
+		known := fields[i].known
+		p, at := position{known.rank, i}, len(order)
+		order = append(order, p)
 		if len(fields) > maxSorted {
 			continue
 		}
 		for ; at > 0; at-- {
 			left := order[at-1]
-			if r.head > left.head || r.head == left.head && name >= fields[left.at].name {
+			if p.rank > left.rank || p.rank == left.rank && known.name >= fields[left.at].known.name {
 				break
 			}
 			order[at] = left
 		}
-		order[at] = r
+		order[at] = p
 	}
 	m.order = order
 	return order
-}
-
-func headOf(name string) (head uint64) {
-	if len(name) >= 8 {
-		return bits.ReverseBytes64(load(name, 0))
-	}
-	for i := range len(name) {
-		head |= uint64(name[i]) << (56 - 8*i)
-	}
-	return head
 }
 
 // headers appends headers as a JSON object in the order of their names, which are lower case. A header that came more
 // than once becomes an array.
 func (m *masking) headers(out []byte, h *head, known *layouts) []byte {
 	from := len(out)
-	if h.layout == nil {
+	names := h.names[:len(h.values)]
+	for i, values := range h.values {
+		known := names[i]
+		if kept := known.kept.Load(); kept != nil && len(values) == 1 && values[0] == kept.value {
+			out = append(out, kept.text...)
+		} else {
+			out = m.header(out, known, values)
+		}
+		if len(out)-from > maxHeaders {
+			return asObject(out, from, i+1 < len(h.values))
+		}
+	}
+	if h.names == nil {
 		order := m.sorted(h.fields)
-		for _, r := range order {
+		known.learn(h.fields, order)
+		for i, p := range order {
+			f := &h.fields[p.at]
+			out = m.header(out, f.known, f.values)
 			if len(out)-from > maxHeaders {
-				out = append(out, cutShort...)
-				break
-			}
-			f := &h.fields[r.at]
-			out = m.entry(out, m.names.header(f.name, r.head), f.values)
-		}
-		m.learn(h.fields, order, known)
-	} else {
-		for i := range h.layout.lines {
-			if len(out)-from > maxHeaders {
-				out = append(out, cutShort...)
-				break
-			}
-			l, values := &h.layout.lines[i], h.fields[i].values
-			if l.text != "" && len(values) == 1 && values[0] == l.value {
-				out = append(out, l.text...)
-			} else {
-				out = m.entry(out, l.known, values)
+				return asObject(out, from, i+1 < len(order))
 			}
 		}
+	}
+	return asObject(out, from, false)
+}
+
+// asObject makes an object of what has been written from a place on; more: there are further headers.
+func asObject(out []byte, from int, more bool) []byte {
+	if more {
+		out = append(out, `,"…":"truncated"`...)
 	}
 	if len(out) == from {
 		return append(out, "{}"...)
@@ -94,7 +138,12 @@ func (m *masking) headers(out []byte, h *head, known *layouts) []byte {
 	return append(out, '}')
 }
 
-const cutShort = `,"…":"truncated"`
+// header appends a header, behind a comma, and may keep what became of it.
+func (m *masking) header(out []byte, known *headerName, values []string) []byte {
+	out = m.entry(out, known, values)
+	m.keep(known, values)
+	return out
+}
 
 // entry appends a header, behind a comma.
 func (m *masking) entry(out []byte, known *headerName, values []string) []byte {
@@ -112,30 +161,17 @@ func (m *masking) entry(out []byte, known *headerName, values []string) []byte {
 	return append(out, ']')
 }
 
-// headerName is what is known of a header by its name.
-type headerName struct {
-	name   string
-	quoted string // as the name of a JSON field, behind a comma and with the colon
-	secret bool
-}
-
-// header finds out about a header's name, of which head is the first bytes. The same come again and again, so that the
-// last ones are kept.
-func (n *names) header(name string, head uint64) *headerName {
-	tail := head
-	if len(name) >= 8 {
-		tail = load(name, len(name)-8)
+// keep keeps what became of a header, now and then. A value with a secret is not kept: it is marked each time.
+func (m *masking) keep(known *headerName, values []string) {
+	if known.missed.Add(1)%keepEach != 1 || len(values) != 1 || known.secret || len(values[0]) > maxKept {
+		return
 	}
-	at := &n.headers[(head*3^tail)*0x9e3779b97f4a7c15>>57]
-	if known := at.Load(); known != nil && known.name == name {
-		return known
+	trial := *m
+	trial.marks = new(marks)
+	text := trial.entry(nil, known, values)
+	if len(trial.marks.places) == 0 {
+		known.kept.Store(&keptValue{strings.Clone(values[0]), string(text)})
 	}
-	name = strings.Clone(name)
-	known := &headerName{name, "," + string(appendQuoted(nil, strings.ToLower(name))) + ":", secret(n, name)}
-	if len(name) <= maxName {
-		at.Store(known)
-	}
-	return known
 }
 
 // What the bytes of a header's value or a target may be part of.
@@ -146,6 +182,8 @@ const (
 	digits              // a card number
 	colons              // a name and its value
 	percent             // anything
+	letters             // no card number in one piece with them
+	gaps                // the end of a piece
 )
 
 var looks = func() (table [256]uint8) {
@@ -156,8 +194,15 @@ var looks = func() (table [256]uint8) {
 	}
 	table['='], table[':'], table['%'] = equals, colons, percent
 	table['@'], table['B'], table['J'] = signs, signs, signs
-	for c := '0'; c <= '9'; c++ {
-		table[c] = digits
+	for c := range table {
+		switch {
+		case digit(byte(c)):
+			table[c] |= digits
+		case letter(byte(c)):
+			table[c] |= letters
+		default:
+			table[c] |= gaps
+		}
 	}
 	return table
 }()
@@ -195,7 +240,7 @@ func (m *masking) value(out []byte, of *headerName, value string) []byte {
 	switch {
 	case seen&(equals|signs) != 0:
 		return m.shapes(out, from)
-	case seen&digits != 0 && len(value) >= minCard:
+	case seen&digits != 0 && len(value) >= minCard && seen&(letters|gaps) != letters:
 		return m.numbers(out, from)
 	}
 	return out
