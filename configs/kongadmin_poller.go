@@ -72,7 +72,7 @@ func (p *Poller) First(ctx context.Context) (*Snapshot, error) {
 			return nil, err
 		}
 		note(err)
-		return New(&declarative.Document{})
+		return p.Loader.Snapshot(&declarative.Document{})
 	}
 	r, err := p.read(ctx, true)
 	if err != nil {

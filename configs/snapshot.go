@@ -1,4 +1,4 @@
-// Package configs holds what to serve: a Snapshot, where it comes from (Source, Load) and the one place where the
+// Package configs holds what to serve: a Snapshot, where it comes from (Source, Loader) and the one place where the
 // current one lives (Store).
 package configs
 
@@ -6,10 +6,10 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"sidekong/configs/declarative"
@@ -51,10 +51,14 @@ type Snapshot struct {
 	upstreamNames  map[string]*entity.Upstream
 }
 
-// New makes a snapshot of a document, whose entities are checked already. It fails if a reference leads nowhere.
-func New(document *declarative.Document) (*Snapshot, error) {
+// Snapshot makes a snapshot of a document, whose entities are checked already. It fails if a reference leads nowhere.
+func (l Loader) Snapshot(document *declarative.Document) (*Snapshot, error) {
+	pause := l.Pause
+	if pause == nil {
+		pause = func() {}
+	}
 	s := &Snapshot{Document: document}
-	if err := s.decode(); err != nil {
+	if err := s.decode(pause); err != nil {
 		return nil, err
 	}
 	s.upstreamNames = make(map[string]*entity.Upstream, len(s.Upstreams))
@@ -77,34 +81,31 @@ func New(document *declarative.Document) (*Snapshot, error) {
 	slices.SortStableFunc(s.ActivePlugins, func(a, b *entity.Plugin) int {
 		return cmp.Or(cmp.Compare(ScopeOf(a).Rank(), ScopeOf(b).Rank()), cmp.Compare(a.Name, b.Name))
 	})
-	hash, err := hashOf(document)
-	if err != nil {
-		return nil, err
-	}
-	s.Hash = hash
+	s.Hash = hashOf(document, pause)
 	return s, nil
 }
 
-func (s *Snapshot) decode() error {
+func (s *Snapshot) decode(pause func()) error {
 	return cmp.Or(
-		decode(s.Document, "services", &s.Services, &s.services),
-		decode(s.Document, "routes", &s.Routes, &s.routes),
-		decode(s.Document, "upstreams", &s.Upstreams, &s.upstreams),
-		decode(s.Document, "targets", &s.Targets, nil),
-		decode(s.Document, "plugins", &s.Plugins, nil),
-		decode(s.Document, "consumers", &s.Consumers, &s.consumers),
-		decode(s.Document, "certificates", &s.Certificates, &s.certificates),
-		decode(s.Document, "ca_certificates", &s.CACertificates, &s.caCertificates),
-		decode(s.Document, "snis", &s.SNIs, nil),
-		decode(s.Document, "keyauth_credentials", &s.KeyAuth, nil),
-		decode(s.Document, "basicauth_credentials", &s.BasicAuth, nil),
+		decode(s.Document, "services", &s.Services, &s.services, pause),
+		decode(s.Document, "routes", &s.Routes, &s.routes, pause),
+		decode(s.Document, "upstreams", &s.Upstreams, &s.upstreams, pause),
+		decode(s.Document, "targets", &s.Targets, nil, pause),
+		decode(s.Document, "plugins", &s.Plugins, nil, pause),
+		decode(s.Document, "consumers", &s.Consumers, &s.consumers, pause),
+		decode(s.Document, "certificates", &s.Certificates, &s.certificates, pause),
+		decode(s.Document, "ca_certificates", &s.CACertificates, &s.caCertificates, pause),
+		decode(s.Document, "snis", &s.SNIs, nil, pause),
+		decode(s.Document, "keyauth_credentials", &s.KeyAuth, nil, pause),
+		decode(s.Document, "basicauth_credentials", &s.BasicAuth, nil, pause),
 	)
 }
 
 // decode fills list with the entities of a kind, sorted by id, and byID unless it is nil.
-func decode[T any](document *declarative.Document, kind string, list *[]*T, byID *map[string]*T) error {
+func decode[T any](document *declarative.Document, kind string, list *[]*T, byID *map[string]*T, pause func()) error {
 	found := make(map[string]*T, len(document.Entities[kind]))
 	for _, e := range document.Entities[kind] {
+		pause()
 		id, _ := e.Object["id"].(string)
 		to := new(T)
 		if err := entity.Decode(e.Object, to); err != nil {
@@ -203,21 +204,34 @@ func (s *Snapshot) CACertificate(id string) (*entity.CACertificate, bool) {
 }
 
 // hashOf digests the entities of a document by kind and id. Places in files take no part.
-func hashOf(document *declarative.Document) (string, error) {
-	content := make(map[string][]entity.Object, len(document.Entities))
-	for kind := range document.Entities {
+func hashOf(document *declarative.Document, pause func()) string {
+	sum := sha256.New()
+	var text []byte
+	between := byte('{')
+	for _, kind := range slices.Sorted(maps.Keys(document.Entities)) {
 		objects := document.Objects(kind)
-		slices.SortStableFunc(objects, func(a, b entity.Object) int {
-			return strings.Compare(fmt.Sprint(a["id"]), fmt.Sprint(b["id"]))
-		})
-		if len(objects) > 0 {
-			content[kind] = objects
+		if len(objects) == 0 {
+			continue
 		}
+		slices.SortStableFunc(objects, func(a, b entity.Object) int { return strings.Compare(idOf(a), idOf(b)) })
+		text = append(strconv.AppendQuote(append(text, between), kind), ':')
+		between = '['
+		for _, object := range objects {
+			pause()
+			text = entity.AppendJSON(append(text, between), object)
+			sum.Write(text)
+			text, between = text[:0], ','
+		}
+		text = append(text, ']')
 	}
-	text, err := json.Marshal(content) // which sorts the keys
-	if err != nil {
-		return "", fmt.Errorf("hash configuration: %w", err)
+	if between == '{' {
+		text = append(text, between)
 	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:16]), nil
+	sum.Write(append(text, '}'))
+	return hex.EncodeToString(sum.Sum(nil)[:16])
+}
+
+func idOf(object entity.Object) string {
+	id, _ := object["id"].(string)
+	return id
 }

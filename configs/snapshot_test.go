@@ -114,13 +114,13 @@ func TestHash(t *testing.T) {
 }
 
 func TestNewRefusesLooseReferences(t *testing.T) {
-	_, err := configs.New(&declarative.Document{Entities: map[string][]declarative.Entity{
+	_, err := configs.Loader{}.Snapshot(&declarative.Document{Entities: map[string][]declarative.Entity{
 		"routes": {{Object: entity.Object{"id": "r", "service": entity.Object{"id": "gone"}}}},
 	}})
 	if want := "resolve route r: its service gone does not exist"; err == nil || err.Error() != want {
 		t.Errorf("New = %v, want %s", err, want)
 	}
-	_, err = configs.New(&declarative.Document{Entities: map[string][]declarative.Entity{
+	_, err = configs.Loader{}.Snapshot(&declarative.Document{Entities: map[string][]declarative.Entity{
 		"services": {{Object: entity.Object{"id": "s"}}, {Object: entity.Object{"id": "s"}}},
 	}})
 	if want := `decode services: id "s" is missing or used twice`; err == nil || err.Error() != want {

@@ -27,6 +27,9 @@ type Loader struct {
 	Schemas *entity.Schemas
 	// LookupEnv finds the variables of ${{ env "DECK_X" }}; os.LookupEnv in the program.
 	LookupEnv func(name string) (string, bool)
+	// Pause is called again and again in the course of the work, which takes a while where there is much: it may take a rest,
+	// in which requests are served. Nil is none.
+	Pause func()
 }
 
 // Load reads sources into one snapshot. Where the configuration is at fault the error is or wraps a
@@ -40,11 +43,11 @@ func (l Loader) Load(ctx context.Context, sources ...Source) (*Snapshot, []decla
 		}
 		inputs = append(inputs, more...)
 	}
-	document, warnings, err := declarative.Parse(inputs, declarative.Options{Schemas: l.Schemas, LookupEnv: l.LookupEnv})
+	document, warnings, err := declarative.Parse(inputs, declarative.Options{Schemas: l.Schemas, LookupEnv: l.LookupEnv, Pause: l.Pause})
 	if err != nil {
 		return nil, nil, err
 	}
-	snapshot, err := New(document)
+	snapshot, err := l.Snapshot(document)
 	return snapshot, warnings, err
 }
 

@@ -105,7 +105,7 @@ func (x *exchange) start(w http.ResponseWriter, r *http.Request, rt *runtime, at
 
 	c := &x.ctx
 	c.Request, c.RequestID, c.Logger = r, newRequestID(), g.options.Logger
-	c.Peer, c.PeerPort, c.PeerTrusted = x.peer.addr.Addr(), x.peer.addr.Port(), x.peer.trusted
+	c.Peer, c.PeerText, c.PeerPort, c.PeerTrusted = x.peer.addr.Addr(), x.peer.text, x.peer.addr.Port(), x.peer.trusted
 	c.Edge = g.options.Edge && !x.peer.trusted
 	client := g.clientOf(r, x.peer)
 	c.Client, c.ClientPort = client.Addr(), client.Port()

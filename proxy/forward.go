@@ -561,7 +561,9 @@ func (b *responseBody) Read(p []byte) (n int, err error) {
 		}
 	}
 	if len(b.held) > 0 {
-		n = copy(p, b.held)
+		if n = min(len(p), len(b.held)); &p[0] != &b.held[0] { // a filter seldom changes what it sees
+			copy(p, b.held)
+		}
 		b.held = b.held[n:]
 	}
 	b.x.written += int64(n)

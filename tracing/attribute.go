@@ -22,11 +22,14 @@ const (
 type Value struct {
 	Kind ValueKind
 	Text string
-	bits uint64 // the integer, the bool (0 or 1) or the float's bits
+	bits uint64 // the integer, the bool (0 or 1), the float's bits; of a string 1 where it is known to be UTF-8
 }
 
 // StringValue makes a string value. Bytes that are no UTF-8 are replaced when the value is exported.
 func StringValue(v string) Value { return Value{Kind: ValueString, Text: v} }
+
+// UTF8 reports whether a string value is known to be UTF-8: an exporter need not look.
+func (v Value) UTF8() bool { return v.Kind == ValueString && v.bits == 1 }
 
 // IntValue makes an integer value.
 func IntValue(v int64) Value { return Value{Kind: ValueInt, bits: uint64(v)} }

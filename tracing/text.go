@@ -10,7 +10,13 @@ const (
 
 // Text copies text into an attribute's value, without an allocation in the steady state. The value is good until the
 // trace is released: whoever takes a string out of an attribute for longer clones it.
-func (t *Trace) Text(text []byte) Value {
+func (t *Trace) Text(text []byte) Value { return t.text(text, 0) }
+
+// UTF8Text is Text of what is known to be UTF-8. That it is so is the caller's to make sure: a receiver may refuse a whole
+// batch of spans because of one such text that is not.
+func (t *Trace) UTF8Text(text []byte) Value { return t.text(text, 1) }
+
+func (t *Trace) text(text []byte, bits uint64) Value {
 	if t == nil || len(text) == 0 {
 		return StringValue("")
 	}
@@ -19,5 +25,5 @@ func (t *Trace) Text(text []byte) Value {
 	}
 	from := len(t.texts)
 	t.texts = append(t.texts, text...)
-	return StringValue(unsafe.String(&t.texts[from], len(text)))
+	return Value{Kind: ValueString, Text: unsafe.String(&t.texts[from], len(text)), bits: bits}
 }

@@ -150,7 +150,7 @@ func (a *app) load(ctx context.Context) (*configs.Snapshot, []declarative.Warnin
 	served.Entities = maps.Clone(document.Entities)
 	delete(served.Entities, "keyauth_credentials")
 	delete(served.Entities, "basicauth_credentials")
-	snapshot, err := configs.New(&served)
+	snapshot, err := a.loader.Snapshot(&served)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,7 +1,6 @@
 package declarative
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 type builder struct {
 	*report
 	schemas *entity.Schemas
+	pause   func()
 
 	items      map[*kind][]*item
 	byID       map[*kind]map[string]*item
@@ -21,8 +21,7 @@ type builder struct {
 	unhonoured map[*Unhonoured]*tally
 	tallies    map[string]*tally // by kind of what is not served
 	twins      map[string]int    // how often the same content has asked for an id
-	sizes      map[*value]int
-	values     int // in all items, with defaults and shared configs filled in
+	values     int               // in all items, with defaults and shared configs filled in
 	manifests  manifests
 }
 
@@ -59,12 +58,12 @@ type unserved struct {
 	parent *item
 }
 
-func newBuilder(r *report, schemas *entity.Schemas) *builder {
+func newBuilder(r *report, options Options) *builder {
 	b := &builder{
-		report: r, schemas: schemas,
+		report: r, schemas: options.Schemas, pause: options.Pause,
 		items: map[*kind][]*item{}, byID: map[*kind]map[string]*item{}, byKey: map[*kind]map[string]*item{},
 		others: map[string][]*unserved{}, unhonoured: map[*Unhonoured]*tally{}, tallies: map[string]*tally{},
-		twins: map[string]int{}, sizes: map[*value]int{},
+		twins: map[string]int{},
 	}
 	for _, k := range kinds {
 		b.byID[k], b.byKey[k] = map[string]*item{}, map[string]*item{}
@@ -94,6 +93,7 @@ func (b *builder) collect(f *file, k *kind, list *value, path string, parent *it
 			b.fault(v.at, path, "expected %s as a map, found %s", article(k.one), v.describe())
 			continue
 		}
+		b.pause()
 		it := b.add(f, k, v, path, parent)
 		if it == nil {
 			return
@@ -115,7 +115,7 @@ func (b *builder) add(f *file, k *kind, v *value, path string, parent *item) *it
 	}
 	it := &item{kind: k, file: f, path: path, at: v.at, parent: parent}
 	it.own = &value{at: v.at, shape: mapShape, fields: f.withDefaults(k, b.ownFields(it, v))}
-	if b.values += expandedSize(it.own, b.sizes); b.values > maxValues {
+	if b.values += it.own.expandedSize(); b.values > maxValues {
 		b.fault(it.at, path, "aliases, references to plugins, _info.defaults and _plugin_configs expand to more than %d values", maxValues)
 		return nil
 	}
@@ -222,6 +222,7 @@ func (b *builder) build() *Document {
 	}
 	for _, k := range kinds {
 		for _, it := range b.items[k] {
+			b.pause()
 			b.prepare(it)
 		}
 	}
@@ -237,6 +238,7 @@ func (b *builder) build() *Document {
 	for _, k := range kinds {
 		unique := newUniqueness(b, k)
 		for _, it := range b.items[k] {
+			b.pause()
 			b.resolve(it)
 			checked, served := b.check(it)
 			if checked == nil {
@@ -322,8 +324,7 @@ func (b *builder) noteUnhonoured(it *item) {
 
 // canonical is an object as text that is the same whenever its content is.
 func canonical(object entity.Object) string {
-	text, _ := json.Marshal(object) // strings, finite numbers, booleans, lists and maps always marshal
-	return string(text)
+	return string(entity.AppendJSON(nil, object))
 }
 
 func article(noun string) string {

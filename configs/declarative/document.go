@@ -20,6 +20,9 @@ type Options struct {
 	Schemas *entity.Schemas
 	// LookupEnv finds the variables of decK's ${{ env "DECK_X" }}. Nil knows none.
 	LookupEnv func(name string) (value string, set bool)
+	// Pause is called again and again on the way, at least once for every entity: a large configuration takes a while, in
+	// which others may need the processor. Nil is no pause.
+	Pause func()
 }
 
 // Entity is one entity and the place where it was written.
@@ -50,11 +53,14 @@ func (d *Document) Objects(kind string) []entity.Object {
 // Parse reads inputs into one document: entities of all inputs together, as if they stood in one file. The error is a
 // Faults, and then the warnings are those that were found so far. Inputs hold at most MaxBytes each.
 func Parse(inputs []Input, options Options) (*Document, []Warning, error) {
+	if options.Pause == nil {
+		options.Pause = func() {}
+	}
 	r := &report{files: make(map[string]int, len(inputs)), broken: map[Position]bool{}}
-	b := newBuilder(r, options.Schemas)
+	b := newBuilder(r, options)
 	for i, input := range inputs {
 		r.files[input.Name] = i
-		in := &reader{name: input.Name, text: input.Data, env: environment{lookup: options.LookupEnv}, report: r}
+		in := &reader{name: input.Name, text: input.Data, env: environment{lookup: options.LookupEnv}, report: r, pause: options.Pause}
 		for _, root := range in.read() {
 			if isManifest(root) {
 				b.manifest(root)

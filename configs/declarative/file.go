@@ -134,9 +134,7 @@ func (f *file) withDefaults(k *kind, fields []field) []field {
 		if i := has("tags"); i < 0 {
 			fields = append(fields, field{name: "tags", at: f.tags[0].at, val: &value{at: f.tags[0].at, shape: listShape, items: f.tags}})
 		} else if own := fields[i].val; own.shape == listShape {
-			merged := *own
-			merged.items = slices.Concat(own.items, f.tags)
-			fields[i].val = &merged
+			fields[i].val = &value{at: own.at, shape: listShape, items: slices.Concat(own.items, f.tags)}
 		}
 	}
 	return fields

@@ -49,7 +49,7 @@ func (r *reader) json() *value {
 		r.report.fault(r.position(offset), "", "not JSON: %s", syntax.Error())
 		return nil
 	}
-	v, err := j.value("", 1)
+	v, err := j.value(1)
 	if err != nil {
 		r.report.fault(j.place(j.next()), "", "a number out of range")
 		return nil
@@ -58,10 +58,10 @@ func (r *reader) json() *value {
 }
 
 // value reads the next value. The text is known to be JSON; what can still fail is a number out of range.
-func (j *jsonReader) value(path string, depth int) (*value, error) {
+func (j *jsonReader) value(depth int) (*value, error) {
 	v := &value{at: j.place(j.next())}
 	if depth > maxDepth {
-		j.report.unreadable(v.at, path, "nested deeper than %d", maxDepth)
+		j.report.unreadable(v.at, j.path.String(), "nested deeper than %d", maxDepth)
 		return v, j.decoder.Decode(new(json.RawMessage))
 	}
 	token, err := j.decoder.Token()
@@ -72,7 +72,9 @@ func (j *jsonReader) value(path string, depth int) (*value, error) {
 	case json.Delim('['):
 		v.shape = listShape
 		for j.decoder.More() {
-			item, err := j.value(index(path, len(v.items)), depth+1)
+			j.path.element(len(v.items))
+			item, err := j.value(depth + 1)
+			j.path.leave()
 			if err != nil {
 				return nil, err
 			}
@@ -82,33 +84,35 @@ func (j *jsonReader) value(path string, depth int) (*value, error) {
 		return v, err
 	case json.Delim('{'):
 		v.shape = mapShape
-		return v, j.object(v, path, depth)
+		return v, j.object(v, depth)
 	}
 	v.scalar = token
 	if text, ok := token.(string); ok {
-		v.scalar = j.fill(text, v.at, path)
+		v.scalar = j.fill(text, v.at)
 	}
 	return v, nil
 }
 
-func (j *jsonReader) object(v *value, path string, depth int) error {
-	seen := map[string]Position{}
+func (j *jsonReader) object(v *value, depth int) error {
+	j.pause()
 	for j.decoder.More() {
 		f := field{at: j.place(j.next())}
 		key, err := j.decoder.Token()
 		if err != nil {
 			return err
 		}
-		f.name = j.fill(fmt.Sprint(key), f.at, path)
-		if f.val, err = j.value(member(path, f.name), depth+1); err != nil {
+		f.name = j.fill(fmt.Sprint(key), f.at)
+		j.path.enter(f.name)
+		f.val, err = j.value(depth + 1)
+		j.path.leave()
+		if err != nil {
 			return err
 		}
-		if first, ok := seen[f.name]; ok {
-			j.report.fault(f.at, member(path, f.name), "stands here a second time; the first is at %s", first)
+		if first, ok := v.field(f.name); ok {
+			j.report.fault(f.at, member(j.path.String(), f.name), "stands here a second time; the first is at %s", first.at)
 			continue
 		}
-		seen[f.name] = f.at
-		v.fields = append(v.fields, f)
+		v.add(f)
 	}
 	_, err := j.decoder.Token()
 	return err

@@ -234,8 +234,8 @@ func (b *builder) secretValue(m *manifest, ref *value, at Position, path string)
 		return nil
 	}
 	inner := &report{files: map[string]int{}, broken: map[Position]bool{}}
-	parsed := (&reader{name: secret.String(), text: []byte(text), report: inner}).yaml()
-	if len(inner.faults) > 0 || len(parsed) != 1 || expandedSize(parsed[0], map[*value]int{}) > maxValues {
+	parsed := (&reader{name: secret.String(), text: []byte(text), report: inner, pause: b.pause}).yaml()
+	if len(inner.faults) > 0 || len(parsed) != 1 || parsed[0].expandedSize() > maxValues {
 		b.fault(ref.at, path+".secretKeyRef", "%s: the value of %s is not YAML or JSON", secret, key)
 		return nil
 	}

@@ -1,8 +1,8 @@
 package declarative
 
 import (
-	"fmt"
 	"math"
+	"strconv"
 
 	"sidekong/configs/entity"
 )
@@ -23,7 +23,8 @@ const (
 )
 
 // value is one value of an input and the place where it stands. An alias shares the value of its anchor, so values
-// form a graph without cycles, and they do not change once they are made.
+// form a graph without cycles, and they do not change once they are made,
+// but for what is noted of them.
 type value struct {
 	at     Position
 	shape  shape
@@ -31,8 +32,9 @@ type value struct {
 	bare   bool // a scalar without quotes, which YAML may read as something other than text
 	items  []*value
 	fields []field
-	byName map[string]int // places in fields, made when many are looked up
+	byName map[string]int // places in fields, made when one of many is looked up
 	height int            // of an anchored value: how deep it nests
+	size   int            // see expandedSize; 0: not counted yet
 }
 
 type field struct {
@@ -76,6 +78,14 @@ func (v *value) field(name string) (field, bool) {
 		return field{}, false
 	}
 	return v.fields[i], true
+}
+
+// add appends a field, whose name is new.
+func (v *value) add(f field) {
+	if v.byName != nil {
+		v.byName[f.name] = len(v.fields)
+	}
+	v.fields = append(v.fields, f)
 }
 
 func (v *value) get(name string) *value {
@@ -130,27 +140,44 @@ func (v *value) describe() string {
 }
 
 // expandedSize counts the values under v with every alias expanded. It takes a step for each value that was
-// written, however often aliases repeat it.
-func expandedSize(v *value, seen map[*value]int) int {
-	if n, ok := seen[v]; ok {
-		return n
+// written, however often aliases repeat it. The sum is bounded by math.MaxInt.
+func (v *value) expandedSize() int {
+	if v.size > 0 {
+		return v.size
 	}
 	n := 1
-	add := func(child *value) {
-		if c := expandedSize(child, seen); n > math.MaxInt-c {
-			n = math.MaxInt
-		} else {
-			n += c
-		}
-	}
 	for _, item := range v.items {
-		add(item)
+		n += min(item.expandedSize(), math.MaxInt-n)
 	}
 	for _, f := range v.fields {
-		add(f.val)
+		n += min(f.val.expandedSize(), math.MaxInt-n)
 	}
-	seen[v] = n
+	v.size = n
 	return n
+}
+
+// trail is the way from the top of an input to the value in hand. It is put in words only where a message needs it.
+type trail []step
+
+// step leads to a field, or where at is not negative to an element of a list.
+type step struct {
+	name string
+	at   int
+}
+
+func (t *trail) enter(name string) { *t = append(*t, step{name, -1}) }
+func (t *trail) element(i int)     { *t = append(*t, step{at: i}) }
+func (t *trail) leave()            { *t = (*t)[:len(*t)-1] }
+
+func (t trail) String() (path string) {
+	for _, s := range t {
+		if s.at < 0 {
+			path = member(path, s.name)
+		} else {
+			path = index(path, s.at)
+		}
+	}
+	return path
 }
 
 // member and index extend a field's path.
@@ -161,4 +188,4 @@ func member(path, name string) string {
 	return path + "." + name
 }
 
-func index(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
+func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }

@@ -21,6 +21,8 @@ type reader struct {
 	text   []byte
 	env    environment
 	report *report
+	path   trail // to what is being read
+	pause  func()
 
 	anchored map[*yaml.Node]*value
 	open     map[*yaml.Node]bool // anchored nodes that are being read
@@ -54,13 +56,13 @@ func (r *reader) read() []*value {
 		r.report.fault(r.at(1, 1), "", `the file is empty; a configuration begins with _format_version: "3.0"`)
 		return nil
 	}
-	sizes, size := map[*value]int{}, 0
+	size := 0
 	for _, root := range roots {
 		if root.shape != mapShape {
 			r.report.fault(root.at, "", "expected a map with _format_version, services, routes, …; found %s", root.describe())
 			return nil
 		}
-		if size += min(expandedSize(root, sizes), maxValues+1); size > maxValues {
+		if size += min(root.expandedSize(), maxValues+1); size > maxValues {
 			r.report.fault(root.at, "", "its aliases expand to more than %d values", maxValues)
 			return nil
 		}
@@ -74,7 +76,7 @@ func (r *reader) at(line, column int) Position {
 
 // yaml reads the first document, as Kong does, and of those that follow the Kubernetes manifests.
 func (r *reader) yaml() []*value {
-	decoder := yaml.NewDecoder(bytes.NewReader(r.text))
+	decoder := yaml.NewDecoder(pausing{bytes.NewReader(r.text), r.pause})
 	var roots []*value
 	manifests, warned := false, false
 	for {
@@ -94,7 +96,7 @@ func (r *reader) yaml() []*value {
 			warned = true
 			continue
 		}
-		root, _ := r.node(document.Content[0], "", 1)
+		root, _ := r.node(document.Content[0], 1)
 		manifests = manifests || isManifest(root) || root.isNull()
 		roots = append(roots, root)
 	}
@@ -104,12 +106,23 @@ func (r *reader) yaml() []*value {
 	return roots
 }
 
+// pausing pauses before every read, of which the library makes one for each few hundred bytes.
+type pausing struct {
+	io.Reader
+	pause func()
+}
+
+func (p pausing) Read(into []byte) (int, error) {
+	p.pause()
+	return p.Reader.Read(into)
+}
+
 // node converts n and says how deep the result is.
-func (r *reader) node(n *yaml.Node, path string, depth int) (v *value, height int) {
+func (r *reader) node(n *yaml.Node, depth int) (v *value, height int) {
 	at := r.at(n.Line, n.Column)
 	if n.Kind == yaml.AliasNode {
 		if r.open[n.Alias] {
-			r.report.unreadable(at, path, "alias *%s stands inside its own anchor", n.Value)
+			r.report.unreadable(at, r.path.String(), "alias *%s stands inside its own anchor", n.Value)
 			return &value{at: at}, 1
 		}
 		n = n.Alias
@@ -118,7 +131,7 @@ func (r *reader) node(n *yaml.Node, path string, depth int) (v *value, height in
 		if v, ok := r.anchored[n]; ok {
 			height = v.height
 			if depth+height > maxDepth {
-				r.report.unreadable(at, path, "nested deeper than %d", maxDepth)
+				r.report.unreadable(at, r.path.String(), "nested deeper than %d", maxDepth)
 				return &value{at: at, height: 1}, 1
 			}
 			return v, height
@@ -132,30 +145,32 @@ func (r *reader) node(n *yaml.Node, path string, depth int) (v *value, height in
 	}
 	v = &value{at: r.at(n.Line, n.Column)}
 	if depth > maxDepth {
-		r.report.unreadable(at, path, "nested deeper than %d", maxDepth)
+		r.report.unreadable(at, r.path.String(), "nested deeper than %d", maxDepth)
 		return v, 1
 	}
 	switch n.Kind {
 	case yaml.MappingNode:
 		v.shape = mapShape
-		height = r.mapping(v, n, path, depth)
+		height = r.mapping(v, n, depth)
 	case yaml.SequenceNode:
 		v.shape = listShape
 		v.items = make([]*value, len(n.Content))
 		for i, child := range n.Content {
 			var h int
-			v.items[i], h = r.node(child, index(path, i), depth+1)
+			r.path.element(i)
+			v.items[i], h = r.node(child, depth+1)
+			r.path.leave()
 			height = max(height, h)
 		}
 	default:
-		r.scalar(v, n, path)
+		r.scalar(v, n)
 	}
 	return v, height + 1
 }
 
 // mapping fills v with the fields of n. Merged fields (<<) come after its own and give way to them.
-func (r *reader) mapping(v *value, n *yaml.Node, path string, depth int) (height int) {
-	seen := make(map[string]Position, len(n.Content)/2)
+func (r *reader) mapping(v *value, n *yaml.Node, depth int) (height int) {
+	r.pause()
 	var merged []*value
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, child := n.Content[i], n.Content[i+1]
@@ -164,11 +179,13 @@ func (r *reader) mapping(v *value, n *yaml.Node, path string, depth int) (height
 			key = key.Alias
 		}
 		if key.Kind != yaml.ScalarNode {
-			r.report.fault(at, path, "a field's name must be a string")
+			r.report.fault(at, r.path.String(), "a field's name must be a string")
 			continue
 		}
 		if key.Value == "<<" {
-			source, h := r.node(child, member(path, "<<"), depth+1)
+			r.path.enter("<<")
+			source, h := r.node(child, depth+1)
+			r.path.leave()
 			height = max(height, h)
 			maps := []*value{source}
 			if source.shape == listShape {
@@ -176,36 +193,36 @@ func (r *reader) mapping(v *value, n *yaml.Node, path string, depth int) (height
 			}
 			for _, m := range maps {
 				if m.shape != mapShape {
-					r.report.fault(m.at, member(path, "<<"), "only a map or a list of maps can be merged, found %s", m.describe())
+					r.report.fault(m.at, member(r.path.String(), "<<"), "only a map or a list of maps can be merged, found %s", m.describe())
 					continue
 				}
 				merged = append(merged, m)
 			}
 			continue
 		}
-		name := r.fill(key.Value, at, path)
-		if first, ok := seen[name]; ok {
-			r.report.fault(at, member(path, name), "stands here a second time; the first is at %s", first)
+		name := r.fill(key.Value, at)
+		if first, ok := v.field(name); ok {
+			r.report.fault(at, member(r.path.String(), name), "stands here a second time; the first is at %s", first.at)
 			continue
 		}
-		seen[name] = at
-		val, h := r.node(child, member(path, name), depth+1)
+		r.path.enter(name)
+		val, h := r.node(child, depth+1)
+		r.path.leave()
 		height = max(height, h)
-		v.fields = append(v.fields, field{name: name, at: at, val: val})
+		v.add(field{name: name, at: at, val: val})
 	}
 	for _, m := range merged {
 		for _, f := range m.fields {
-			if _, ok := seen[f.name]; !ok {
-				seen[f.name] = f.at
-				v.fields = append(v.fields, f)
+			if _, ok := v.field(f.name); !ok {
+				v.add(f)
 			}
 		}
 	}
 	return height
 }
 
-func (r *reader) scalar(v *value, n *yaml.Node, path string) {
-	text := r.fill(n.Value, v.at, path)
+func (r *reader) scalar(v *value, n *yaml.Node) {
+	text := r.fill(n.Value, v.at)
 	tag := ""
 	if n.Style&yaml.TaggedStyle != 0 {
 		tag = n.ShortTag()
@@ -222,16 +239,16 @@ func (r *reader) scalar(v *value, n *yaml.Node, path string) {
 		v.scalar = text
 	}
 	if number, ok := v.scalar.(float64); ok && (math.IsNaN(number) || math.IsInf(number, 0)) {
-		r.report.unreadable(v.at, path, "%s is not a finite number; put it in quotes if it is text", n.Value)
+		r.report.unreadable(v.at, r.path.String(), "%s is not a finite number; put it in quotes if it is text", n.Value)
 		v.scalar = nil
 	}
 }
 
 // fill puts in values from the environment.
-func (r *reader) fill(text string, at Position, path string) string {
+func (r *reader) fill(text string, at Position) string {
 	filled, used, err := r.env.fill(text)
 	if err != nil {
-		r.report.unreadable(at, path, "%v", err)
+		r.report.unreadable(at, r.path.String(), "%v", err)
 	}
 	for _, s := range used {
 		if len(s.value) >= minSecret {

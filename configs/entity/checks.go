@@ -3,6 +3,7 @@ package entity
 import (
 	"fmt"
 	"strings"
+	"sync"
 )
 
 // Check is a rule that spans several fields of a record, named by dotted paths.
@@ -54,12 +55,26 @@ func (s *subject) field(path string) *Field {
 }
 
 // passes reports whether the field's value would satisfy its rules if they were changed.
-func (s *subject) passes(path string, change Rule) (any, bool) {
+func (s *subject) passes(path string, change *changed) (any, bool) {
 	value, _ := s.get(path)
-	f := *s.field(path)
-	change(&f)
-	err := validateField(s.scope, &f, value)
+	err := validateField(s.scope, change.of(s.field(path)), value)
 	return err, err == nil
+}
+
+// changed makes fields with changed rules, each once.
+type changed struct {
+	rule   Rule
+	fields sync.Map // of *Field by the *Field that it was made of
+}
+
+func (c *changed) of(f *Field) *Field {
+	if made, ok := c.fields.Load(f); ok {
+		return made.(*Field)
+	}
+	made := *f
+	c.rule(&made)
+	c.fields.Store(f, &made)
+	return &made
 }
 
 // applies reports whether a check of these fields is worth running: some field is there (a partial entity may have
@@ -198,6 +213,7 @@ func Conditional(ifField string, is Rule, then string, must Rule, text string) C
 		text = fmt.Sprintf("failed conditional validation given value of field '%s'", ifField)
 	}
 	fields := []string{ifField, then}
+	condition, consequence := &changed{rule: is}, &changed{rule: must}
 	return Check{"conditional", fields, func(s *subject) {
 		if !s.applies(fields) {
 			return
@@ -208,10 +224,10 @@ func Conditional(ifField string, is Rule, then string, must Rule, text string) C
 			}
 			return
 		}
-		if _, ok := s.passes(ifField, is); !ok {
+		if _, ok := s.passes(ifField, condition); !ok {
 			return
 		}
-		if err, ok := s.passes(then, must); !ok {
+		if err, ok := s.passes(then, consequence); !ok {
 			setError(s.errs, then, err)
 			insertEntityError(s.errs, text)
 		}
@@ -228,8 +244,10 @@ type Alternative struct {
 // ConditionalAtLeastOneOf wants a value in one of the fields of the first alternative that the field satisfies.
 func ConditionalAtLeastOneOf(ifField string, alternatives ...Alternative) Check {
 	fields := []string{ifField}
-	for _, a := range alternatives {
+	conditions := make([]changed, len(alternatives))
+	for i, a := range alternatives {
 		fields = append(fields, a.Fields...)
+		conditions[i].rule = a.Is
 	}
 	return Check{"conditional_at_least_one_of", fields, func(s *subject) {
 		if !s.applies(fields) {
@@ -238,8 +256,8 @@ func ConditionalAtLeastOneOf(ifField string, alternatives ...Alternative) Check 
 		if _, given := s.get(ifField); !given {
 			return
 		}
-		for _, a := range alternatives {
-			if _, ok := s.passes(ifField, a.Is); !ok {
+		for i, a := range alternatives {
+			if _, ok := s.passes(ifField, &conditions[i]); !ok {
 				continue
 			}
 			if s.filled(a.Fields) == 0 {

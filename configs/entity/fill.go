@@ -145,16 +145,22 @@ func asList(value any) ([]any, bool) {
 
 // unique drops repeated scalars; objects and lists all differ.
 func unique(list []any) []any {
-	seen := make(map[any]bool, len(list))
+	const few = 8
 	kept := make([]any, 0, len(list))
+	var seen map[any]bool
+	if len(list) > few {
+		seen = make(map[any]bool, len(list))
+	}
 	for _, item := range list {
 		switch item.(type) {
 		case Object, []any:
 		default:
-			if seen[item] {
+			if seen[item] || seen == nil && contains(kept, item) {
 				continue
 			}
-			seen[item] = true
+			if seen != nil {
+				seen[item] = true
+			}
 		}
 		kept = append(kept, item)
 	}

@@ -30,6 +30,8 @@ type Schema struct {
 	prepare func(s *scope, data Object) *Error
 	// transform changes what is stored. input is the entity as given.
 	transform func(data, input Object)
+
+	plain bool // there are no shorthands, and no transform
 }
 
 // NewSchemas builds the schemas. plugins has the configuration record of each plugin by its name; a plugin that is not
@@ -42,9 +44,22 @@ func NewSchemas(plugins map[string]*Record) *Schemas {
 		certificatesSchema(), caCertificatesSchema(), snisSchema(), tagsSchema(),
 	} {
 		schema.schemas = schemas
+		schema.plain = schema.transform == nil && !abbreviates(schema.record)
+		for _, variant := range schema.variants {
+			schema.plain = schema.plain && !abbreviates(variant)
+		}
 		schemas.byKind[schema.kind] = schema
 	}
 	return schemas
+}
+
+// abbreviates reports whether there are shorthands in a record.
+func abbreviates(rec *Record) bool {
+	return rec != nil && (len(rec.Shorthands) > 0 || slices.ContainsFunc(rec.Fields, abbreviated))
+}
+
+func abbreviated(f Field) bool {
+	return abbreviates(f.Record) || f.Elements != nil && abbreviated(*f.Elements) || f.Values != nil && abbreviated(*f.Values)
 }
 
 // With returns the same schemas with a view of the stored entities: references by name are then resolved, and rules
@@ -94,7 +109,10 @@ func (s *Schema) Variant(value string) (*Record, bool) {
 // Kong: kong/db/dao/init.lua check_insert
 func (s *Schema) Insert(in Object) (Object, error) {
 	scope := &scope{schemas: s.schemas, id: in["id"]}
-	input := clone(in).(Object)
+	input := make(Object, max(len(in), len(s.record.Fields)))
+	for name, value := range in {
+		input[name] = clone(value)
+	}
 	if id, given := input["id"]; given && id == nil {
 		return nil, &Error{
 			Code: CodePrimaryKey, Name: "primary key violation",
@@ -107,7 +125,10 @@ func (s *Schema) Insert(in Object) (Object, error) {
 	if err := s.begin(scope, input); err != nil {
 		return nil, err
 	}
-	data := clone(input).(Object)
+	data := input
+	if !s.plain {
+		data = clone(input).(Object)
+	}
 	if errs := fill(s.record, s.variant(data), data, inserting); errs != nil {
 		return nil, violation(errs)
 	}
@@ -170,7 +191,10 @@ func (s *Schema) finish(scope *scope, data, input Object) (Object, error) {
 			data[f.Name] = Object{"id": ref["id"]}
 		}
 	}
-	// What an update put inside a list has no defaults yet.
+	// What an update put inside a list has no defaults yet, and Kong expands shorthands a second time.
+	if s.plain && !scope.updating {
+		return data, nil
+	}
 	if errs := fill(s.record, s.variant(data), data, inserting); errs != nil {
 		return nil, violation(errs)
 	}
@@ -238,7 +262,7 @@ func (s *Schema) resolve(scope *scope, data Object) *Error {
 		if !ok || f.Type != Foreign {
 			continue
 		}
-		if id, ok := ref["id"].(string); ok && uuidPattern.MatchString(id) {
+		if id, ok := ref["id"].(string); ok && isUUID(id) {
 			continue
 		}
 		found, tried := s.find(scope, f.Reference, ref)

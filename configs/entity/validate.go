@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -20,21 +19,25 @@ type scope struct {
 // unset, missing fields are fine. Kong: kong/db/schema/init.lua Schema:validate
 func (s *scope) validate(rec, variant *Record, data Object, full bool) Object {
 	errs := Object{}
-	for name, value := range data {
-		f := rec.field(name)
-		if f == nil {
-			errs[name] = UnknownField
-			continue
-		}
-		if err := validateField(s, override(f, variant), value); err != nil {
-			errs[name] = err
-		}
-	}
+	known := 0
 	for i := range rec.Fields {
 		f := &rec.Fields[i]
 		value, given := data[f.Name]
+		if given {
+			known++
+			if err := validateField(s, override(f, variant), value); err != nil {
+				errs[f.Name] = err
+			}
+		}
 		if f.Required && value == nil && (given || full && !f.Auto) {
 			errs[f.Name] = errRequired
+		}
+	}
+	if known < len(data) {
+		for name := range data {
+			if rec.field(name) == nil {
+				errs[name] = UnknownField
+			}
 		}
 	}
 	subject := &subject{scope: s, rec: rec, variant: variant, data: data, errs: errs, full: full}
@@ -199,7 +202,25 @@ func (s *scope) validateReference(f *Field, value any) any {
 	return errs
 }
 
-var uuidPattern = regexp.MustCompile(`^(?i:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$`)
+// isUUID reports whether text is a UUID with its hyphens, in either case.
+func isUUID(text string) bool {
+	if len(text) != len("00000000-0000-0000-0000-000000000000") {
+		return false
+	}
+	for i := range len(text) {
+		switch c := text[i]; i {
+		case 8, 13, 18, 23:
+			if c != '-' {
+				return false
+			}
+		default:
+			if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'f') {
+				return false
+			}
+		}
+	}
+	return true
+}
 
 // broken returns the text of the first rule that a value of the right type breaks, or "".
 // Kong: kong/db/schema/init.lua Schema.validators, in the order of validators_order
@@ -243,7 +264,7 @@ func (f *Field) broken(value any) string {
 }
 
 func (f *Field) brokenText(text string) string {
-	if f.UUID && !uuidPattern.MatchString(text) {
+	if f.UUID && !isUUID(text) {
 		return "expected a valid UUID"
 	}
 	if least := max(f.MinLen, 1); len(text) < least && f.MinLen >= 0 {
@@ -296,7 +317,15 @@ func exclusive(sets [][]string, list []any) string {
 }
 
 func contains(list []any, value any) bool {
-	return slices.ContainsFunc(list, func(item any) bool { return equal(clone(item), value) })
+	for _, item := range list {
+		if number, ok := item.(int); ok {
+			item = float64(number)
+		}
+		if equal(item, value) {
+			return true
+		}
+	}
+	return false
 }
 
 // equal compares scalars; lists and objects differ from everything.

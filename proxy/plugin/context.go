@@ -111,6 +111,7 @@ type Context struct {
 	Logger    *slog.Logger
 
 	Peer         netip.Addr // who is connected to us
+	PeerText     string     // Peer in words
 	Client       netip.Addr // who asks, by real_ip_header where the peer is trusted
 	PeerTrusted  bool
 	Edge         bool   // the caller is a stranger: its trace is linked to, not continued

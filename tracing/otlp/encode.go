@@ -78,7 +78,7 @@ func (f Frames) AppendFrames(buf []byte) (out []byte, n int) {
 			spanFlags |= flagIsRemoteMask
 		}
 		var frame int
-		buf, frame = begin(append(buf, tagScopeRecord))
+		buf, frame = begin(append(buf, tagScopeRecord), 2)
 		buf = appendResource(buf, f.Resource)
 		buf = append(append(buf, tagSpanTraceID, byte(len(id))), id[:]...)
 		buf = append(append(buf, tagSpanID, byte(len(r.ID))), r.ID[:]...)
@@ -111,52 +111,54 @@ func (f Frames) AppendFrames(buf []byte) (out []byte, n int) {
 		}
 		buf = binary.AppendUvarint(buf, tagSpanFlags)
 		buf = binary.LittleEndian.AppendUint32(buf, spanFlags)
-		buf = end(buf, frame)
+		buf = end(buf, frame, 2)
 	}
 	return buf, t.Len()
 }
 
 func appendEvent(buf []byte, t *tracing.Trace, e *tracing.Event, start uint64) []byte {
-	buf, event := begin(append(buf, tagSpanEvent))
+	buf, event := begin(append(buf, tagSpanEvent), 1)
 	buf = binary.LittleEndian.AppendUint64(append(buf, tagEventTime), start+uint64(e.At))
 	buf = appendString(buf, tagEventName, e.Name)
 	for attr := range t.EventAttrs(e) {
 		buf = appendAttr(buf, tagEventAttribute, attr)
 	}
-	return end(buf, event)
+	return end(buf, event, 1)
 }
 
 func appendLink(buf []byte, l *tracing.Link) []byte {
-	buf, link := begin(append(buf, tagSpanLink))
+	buf, link := begin(append(buf, tagSpanLink), 1)
 	buf = append(append(buf, tagLinkTraceID, byte(len(l.TraceID))), l.TraceID[:]...)
 	buf = append(append(buf, tagLinkSpanID, byte(len(l.SpanID))), l.SpanID[:]...)
 	if l.State != "" {
 		buf = appendString(buf, tagLinkState, l.State)
 	}
 	buf = binary.LittleEndian.AppendUint32(append(buf, tagLinkFlags), uint32(l.Flags)|flagHasIsRemote|flagIsRemoteMask)
-	return end(buf, link)
+	return end(buf, link, 1)
 }
 
 func appendStatus(buf []byte, r *tracing.Record) []byte {
-	buf, status := begin(append(buf, tagSpanStatus))
+	buf, status := begin(append(buf, tagSpanStatus), 1)
 	if r.StatusText != "" {
 		buf = appendString(buf, tagStatusMessage, r.StatusText)
 	}
 	if r.Status != tracing.StatusUnset {
 		buf = append(buf, tagStatusCode, byte(r.Status))
 	}
-	return end(buf, status)
+	return end(buf, status, 1)
 }
 
 // appendAttr appends a KeyValue message; one without a value is left out.
 func appendAttr(buf []byte, tag byte, attr *tracing.Attr) []byte {
-	key, v := validText(attr.Key), attr.Value
+	key, v := validText(attr.Key), &attr.Value
 	text, size := "", 0 // size is the AnyValue message's
 	switch v.Kind {
 	case tracing.ValueNone:
 		return buf
 	case tracing.ValueString:
-		text = validText(v.Text)
+		if text = v.Text; !v.UTF8() {
+			text = validText(text)
+		}
 		size = 1 + varintSize(uint64(len(text))) + len(text)
 	case tracing.ValueInt:
 		size = 1 + varintSize(uint64(v.Int()))
@@ -165,9 +167,17 @@ func appendAttr(buf []byte, tag byte, attr *tracing.Attr) []byte {
 	default:
 		size = 1 + 1
 	}
-	buf = appendLength(buf, tag, 1+varintSize(uint64(len(key)))+len(key)+1+varintSize(uint64(size))+size)
-	buf = append(appendLength(buf, tagKey, len(key)), key...)
-	buf = appendLength(buf, tagValue, size)
+	inner := 1 + varintSize(uint64(len(key))) + len(key) + 1 + varintSize(uint64(size)) + size
+	if inner < 0x80 { // so that each of the lengths in it takes a byte
+		buf = append(append(buf, tag, byte(inner), tagKey, byte(len(key))), key...)
+		if v.Kind == tracing.ValueString {
+			return append(append(buf, tagValue, byte(size), tagString, byte(len(text))), text...)
+		}
+		buf = append(buf, tagValue, byte(size))
+	} else {
+		buf = append(appendLength(appendLength(buf, tag, inner), tagKey, len(key)), key...)
+		buf = appendLength(buf, tagValue, size)
+	}
 	switch v.Kind {
 	case tracing.ValueString:
 		return append(appendLength(buf, tagString, len(text)), text...)
@@ -184,21 +194,23 @@ func appendAttr(buf []byte, tag byte, attr *tracing.Attr) []byte {
 	}
 }
 
-// begin leaves room for the length of a message that is as short as most are; end writes it when it is known.
-func begin(buf []byte) (out []byte, at int) { return append(buf, 0), len(buf) }
+// begin leaves room for the length of a message, in bytes: 1 where most are shorter than 128 bytes, 2 where most are not
+// and are shorter than 16 KiB. end writes the length when it is known; where it needs another room, the message is moved.
+func begin(buf []byte, room int) (out []byte, at int) {
+	return append(buf, "\x00\x00"[:room]...), len(buf) + room
+}
 
-func end(buf []byte, at int) []byte {
-	n := len(buf) - at - 1
-	if n < 0x80 {
-		buf[at] = byte(n)
-		return buf
-	}
-	extra := varintSize(uint64(n)) - 1
-	for range extra {
+func end(buf []byte, at, room int) []byte {
+	n := len(buf) - at
+	size := varintSize(uint64(n))
+	for range size - room {
 		buf = append(buf, 0)
 	}
-	copy(buf[at+1+extra:], buf[at+1:at+1+n])
-	binary.PutUvarint(buf[at:], uint64(n))
+	if size != room {
+		copy(buf[at-room+size:], buf[at:at+n])
+		buf = buf[:at-room+size+n]
+	}
+	binary.PutUvarint(buf[at-room:], uint64(n))
 	return buf
 }
 

@@ -49,7 +49,7 @@ func LogAttributes(buf []byte, attributes ...tracing.Attr) []byte {
 // it.
 func (r *LogRecord) AppendFrames(buf []byte) (out []byte, n int) {
 	at := uint64(r.Time.UnixNano())
-	buf, frame := begin(append(buf, tagScopeRecord))
+	buf, frame := begin(append(buf, tagScopeRecord), 2)
 	buf = appendResource(buf, r.Resource)
 	buf = binary.LittleEndian.AppendUint64(append(buf, tagLogTime), at)
 	buf = binary.LittleEndian.AppendUint64(append(buf, tagLogObserved), at)
@@ -59,8 +59,8 @@ func (r *LogRecord) AppendFrames(buf []byte) (out []byte, n int) {
 	if r.SeverityText != "" {
 		buf = appendString(buf, tagLogSeverityText, r.SeverityText)
 	}
-	buf, body := begin(append(buf, tagLogBody))
-	buf = end(appendString(buf, tagString, r.Body), body)
+	buf, body := begin(append(buf, tagLogBody), 1)
+	buf = end(appendString(buf, tagString, r.Body), body, 1)
 	buf = LogAttributes(buf, r.Attributes...)
 	buf = append(buf, r.Encoded...)
 	if r.TraceID.IsValid() {
@@ -70,7 +70,7 @@ func (r *LogRecord) AppendFrames(buf []byte) (out []byte, n int) {
 	if r.SpanID.IsValid() {
 		buf = append(append(buf, tagLogSpanID, byte(len(r.SpanID))), r.SpanID[:]...)
 	}
-	return end(buf, frame), 1
+	return end(buf, frame, 2), 1
 }
 
 // AppendFramesWithin is AppendFrames with no frame longer than limit, as far as that can be: of a longer one the longest

@@ -7,10 +7,13 @@ package capture
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -40,7 +43,13 @@ type capture struct {
 	redactor redactor
 	budget   budget
 	least    time.Duration // negative: none
+	scripted bool          // there are scripts
 	records  sync.Pool
+
+	// What is known of the messages that have been.
+	sent, answered layouts
+	targets        targets
+	kinds          [16]atomic.Pointer[kind] // the newest, by the length of their content types
 }
 
 func newCapture(p *entity.Plugin, env plugin.Env) (plugin.Instance, error) {
@@ -59,6 +68,7 @@ func newCapture(p *entity.Plugin, env plugin.Env) (plugin.Instance, error) {
 	for _, path := range o.MaskedPaths {
 		c.redactor.paths = append(c.redactor.paths, parsePath(path))
 	}
+	c.scripted = slices.ContainsFunc(env.Plugins, func(p *entity.Plugin) bool { return slices.Contains(scripts, p.Name) })
 	c.records.New = func() any { return new(record) }
 	return c, nil
 }
@@ -89,8 +99,7 @@ func keyNames(plugins []*entity.Plugin) (names []string) {
 type record struct {
 	off               bool // the request is not recorded
 	host              [1]string
-	headers           []field
-	scratch           []field // for the answer's
+	sent, answered    head
 	requestCoding     string
 	responseCoding    string
 	tee               *tee // nil: the request's body is not noted
@@ -113,8 +122,7 @@ func (c *capture) begin(ctx *plugin.Context) *record {
 	}
 	if c.RequestHeaders {
 		r.host[0] = ctx.Request.Host
-		r.headers = append(r.headers, field{"Host", r.host[:]})
-		r.headers = takeFields(r.headers, ctx.Request.Header)
+		r.sent.take(ctx.Request.Header, r.host[:], c.redactor.names, &c.sent)
 	}
 	return r
 }
@@ -127,20 +135,41 @@ func (c *capture) Access(ctx *plugin.Context) error {
 		return nil
 	}
 	r.requestCoding = strings.Join(request.Header["Content-Encoding"], ",")
-	r.request = c.sink(first(request.Header["Content-Type"]))
+	c.open(&r.request, first(request.Header["Content-Type"]))
 	r.declared = request.ContentLength
 	r.tee = &tee{ReadCloser: request.Body, to: &r.request}
 	request.Body = r.tee
 	return nil
 }
 
-// sink makes one for a body of a content type.
-func (c *capture) sink(contentType string) sink {
-	s := sink{budget: &c.budget, digest: c.BodyDigest != digestNever, contentType: contentType, media: mediaType(contentType)}
-	if s.wanted = c.keeps(s.media); s.wanted {
+// open prepares a sink for a body of a content type.
+func (c *capture) open(s *sink, contentType string) {
+	s.budget, s.digest, s.kind = &c.budget, c.BodyDigest != digestNever, c.kindOf(contentType)
+	if s.wanted {
 		s.limit = c.MaxBodyBytes
 	}
-	return s
+}
+
+// kind is what a content type says about bodies.
+type kind struct {
+	contentType string
+	media       string // of contentType
+	format      format
+	wanted      bool // they are to be recorded
+}
+
+// kindOf finds out about a content type, of which the same few come again and again.
+func (c *capture) kindOf(contentType string) *kind {
+	at := &c.kinds[len(contentType)%len(c.kinds)]
+	if known := at.Load(); known != nil && known.contentType == contentType {
+		return known
+	}
+	k := &kind{contentType: strings.Clone(contentType), media: mediaType(contentType)}
+	k.format, k.wanted = formatOf(k.media), c.keeps(k.media)
+	if len(contentType) <= maxKept {
+		at.Store(k)
+	}
+	return k
 }
 
 // keeps reports whether bodies of a media type are kept. One without a type is, if it turns out to be text.
@@ -165,17 +194,32 @@ func (c *capture) FilterHeader(ctx *plugin.Context) error {
 	}
 	header := ctx.Response.Header
 	r.responseCoding = strings.Join(header["Content-Encoding"], ",")
-	r.response = c.sink(first(header["Content-Type"]))
+	c.open(&r.response, first(header["Content-Type"]))
 	return nil
 }
 
 // FilterBody notes a piece of the answer's body and lets it pass.
 func (c *capture) FilterBody(ctx *plugin.Context, chunk []byte, eof bool) ([]byte, error) {
-	if r, ok := ctx.State().(*record); ok && !r.off && c.ResponseBody {
-		r.response.note(chunk)
-		r.response.whole = eof
+	r, ok := ctx.State().(*record)
+	if !ok || r.off || !c.ResponseBody {
+		return chunk, nil
+	}
+	s := &r.response
+	if s.whole = eof; !eof || s.size > 0 || !c.showsAtOnce(ctx, r, chunk) {
+		s.note(chunk)
 	}
 	return chunk, nil
+}
+
+// showsAtOnce notes an answer's body that has come in one piece, if it can be shown as it is: it need not be kept then.
+func (c *capture) showsAtOnce(ctx *plugin.Context, r *record, body []byte) bool {
+	s := &r.response
+	if len(body) > s.limit || r.responseCoding != "" || c.BodyDigest == digestAlways || !c.always() ||
+		!isText(body, false) || !c.of("response.body", r).clean(body, s.format) {
+		return false
+	}
+	s.shown, s.size = ctx.Trace.UTF8Text(body), int64(len(body))
+	return true
 }
 
 // Log sets the attributes.
@@ -194,22 +238,24 @@ func (c *capture) Log(ctx *plugin.Context) {
 	}
 	r.request.release()
 	r.response.release()
-	clear(r.headers)
-	clear(r.scratch)
+	r.sent.clear()
+	r.answered.clear()
 	clear(r.masked.places)
 	if cap(r.text) > maxHeaders {
 		r.text = nil
 	}
-	*r = record{
-		headers: r.headers[:0], scratch: r.scratch[:0], masked: marks{places: r.masked.places[:0]},
-		masking: masking{order: r.masking.order}, text: r.text,
-	}
+	r.requestCoding, r.responseCoding, r.tee, r.host[0] = "", "", nil, ""
+	r.masking.redactor, r.masking.marks = nil, nil
+	r.masked.places, r.masked.more = r.masked.places[:0], false
 	c.records.Put(r)
 }
 
+// always reports whether every request is recorded, however it ends.
+func (c *capture) always() bool { return !c.OnlyErrors && c.least < 0 }
+
 // wants decides on a complete request.
 func (c *capture) wants(ctx *plugin.Context) bool {
-	if !c.OnlyErrors && c.least < 0 {
+	if c.always() {
 		return true
 	}
 	if c.OnlyErrors && (ctx.Response.Status >= 400 || ctx.Response.Status == 0 || ctx.Summary.Fault != nil) {
@@ -232,79 +278,87 @@ const (
 	digestSuffix = ".sha256"
 )
 
-// setter makes what sets attributes of the root. They take the place of those that are there, a script's for example.
-func setter(root tracing.Span) func(key string, value tracing.Value) {
-	trace, at := root.Trace(), root.Index()
-	for attr := trace.FirstAttr(at); attr != nil; attr = trace.NextAttr(attr) {
-		switch attr.Key {
-		case keyPeer, keyTarget, keyMasked, keyRequestHeaders, keyResponseHeaders,
-			keyRequestBody, keyRequestBody + sizeSuffix, keyRequestBody + digestSuffix,
-			keyResponseBody, keyResponseBody + sizeSuffix, keyResponseBody + digestSuffix:
-			return root.Replace
-		}
+// scripts are the plugins whose functions may set the same attributes.
+var scripts = []string{"pre-function", "post-function"}
+
+// attributes are those of the root span.
+type attributes struct {
+	root    tracing.Span
+	replace bool // some may be there already, a script's; ours take their place
+}
+
+func (a attributes) set(key string, value tracing.Value) {
+	if a.replace {
+		a.root.Replace(key, value)
+		return
 	}
-	return root.Set
+	a.root.Set(key, value)
+}
+
+// of is the redaction of a part of the request.
+func (c *capture) of(part string, r *record) *masking {
+	r.masking.redactor, r.masking.marks = &c.redactor, &r.masked
+	r.masking.part, r.masking.cut = part, false
+	return &r.masking
 }
 
 // describe sets the attributes of the root span.
 func (c *capture) describe(ctx *plugin.Context, r *record) {
-	r.masking.redactor, r.masking.marks = &c.redactor, &r.masked
-	masking := func(part string) *masking {
-		r.masking.part, r.masking.cut = part, false
-		return &r.masking
-	}
-	set := setter(ctx.Root)
+	to := attributes{ctx.Root, c.scripted}
 	if c.PeerAddress {
-		r.text = ctx.Peer.AppendTo(r.text[:0])
-		set(keyPeer, ctx.Trace.Text(r.text))
+		to.set(keyPeer, tracing.StringValue(ctx.PeerText))
 	}
 	if c.Target {
-		set(keyTarget, tracing.StringValue(masking("request.target").target(ctx.ForwardedURI)))
+		to.set(keyTarget, tracing.StringValue(c.targets.mask(c.of("request.target", r), ctx.ForwardedURI)))
 	}
 	if c.RequestHeaders {
-		r.text = masking("request.headers").headers(r.text[:0], r.headers)
-		set(keyRequestHeaders, ctx.Trace.Text(r.text))
+		r.text = c.of("request.headers", r).headers(r.text[:0], &r.sent, &c.sent)
+		to.set(keyRequestHeaders, ctx.Trace.UTF8Text(r.text))
 	}
 	if r.tee != nil {
 		keys := bodyKeys{keyRequestBody, keyRequestBody + sizeSuffix, keyRequestBody + digestSuffix}
-		c.describeBody(ctx.Trace, set, keys, &r.request, r.requestCoding, masking("request.body"))
+		c.describeBody(to, keys, &r.request, r.requestCoding, c.of("request.body", r))
 	}
 	if c.ResponseHeaders && ctx.Response.Header != nil {
-		r.scratch = takeFields(r.scratch, ctx.Response.Header)
-		r.text = masking("response.headers").headers(r.text[:0], r.scratch)
-		set(keyResponseHeaders, ctx.Trace.Text(r.text))
+		r.answered.take(ctx.Response.Header, nil, c.redactor.names, &c.answered)
+		r.text = c.of("response.headers", r).headers(r.text[:0], &r.answered, &c.answered)
+		to.set(keyResponseHeaders, ctx.Trace.UTF8Text(r.text))
 	}
 	if c.ResponseBody {
 		keys := bodyKeys{keyResponseBody, keyResponseBody + sizeSuffix, keyResponseBody + digestSuffix}
-		c.describeBody(ctx.Trace, set, keys, &r.response, r.responseCoding, masking("response.body"))
+		c.describeBody(to, keys, &r.response, r.responseCoding, c.of("response.body", r))
 	}
 	if len(r.masked.places) > 0 {
 		r.text = r.masked.appendJSON(r.text[:0])
-		set(keyMasked, ctx.Trace.Text(r.text))
+		to.set(keyMasked, ctx.Trace.Text(r.text))
 	}
 }
 
 type bodyKeys struct{ text, size, digest string }
 
 // describeBody sets the attributes of a body, if there was one.
-func (c *capture) describeBody(trace *tracing.Trace, set func(string, tracing.Value), keys bodyKeys, s *sink, coding string, m *masking) {
+func (c *capture) describeBody(to attributes, keys bodyKeys, s *sink, coding string, m *masking) {
 	if s.size == 0 {
 		return
 	}
-	set(keys.text, trace.Text(c.show(s, coding, m)))
-	set(keys.size, tracing.IntValue(s.size))
+	to.set(keys.size, tracing.IntValue(s.size))
+	if s.shown.Kind != tracing.ValueNone {
+		to.set(keys.text, s.shown)
+		return
+	}
+	to.set(keys.text, c.show(to.root.Trace(), s, coding, m))
 	if s.digest && s.whole && (c.BodyDigest == digestAlways || s.size != int64(len(s.kept))) {
-		set(keys.digest, tracing.StringValue(s.sha256()))
+		to.set(keys.digest, tracing.StringValue(s.sha256()))
 	}
 }
 
 // truncated ends the text of a body that is longer than what is shown of it.
 const truncated = "…truncated"
 
-// show gives a body as it may be recorded, or a note in its place. It is valid as long as what s keeps.
-func (c *capture) show(s *sink, coding string, m *masking) []byte {
-	note := func(what string) []byte {
-		return fmt.Appendf(nil, "[%s, %d bytes]", strings.TrimSpace(what+" "+strings.ToValidUTF8(s.media, "?")), s.size)
+// show gives a body as it may be recorded, or a note in its place.
+func (c *capture) show(trace *tracing.Trace, s *sink, coding string, m *masking) tracing.Value {
+	note := func(what string) tracing.Value {
+		return trace.Text(fmt.Appendf(nil, "[%s, %d bytes]", strings.TrimSpace(what+" "+strings.ToValidUTF8(s.media, "?")), s.size))
 	}
 	switch {
 	case !s.wanted:
@@ -312,7 +366,7 @@ func (c *capture) show(s *sink, coding string, m *masking) []byte {
 	case s.refused:
 		return note("not captured for want of memory:")
 	case s.limit == 0:
-		return []byte(truncated)
+		return tracing.StringValue(truncated)
 	}
 	body := s.kept
 	m.cut = s.size > int64(len(body)) || !s.whole
@@ -327,8 +381,8 @@ func (c *capture) show(s *sink, coding string, m *masking) []byte {
 		return note("binary:")
 	}
 	body = wholeRunes(body)
-	if !m.cut && coding == "" && m.clean(body, formatOf(s.media)) {
-		return body
+	if !m.cut && coding == "" && m.clean(body, s.format) {
+		return trace.UTF8Text(body)
 	}
 	out := m.text(make([]byte, 0, len(body)+len(body)/8+64), body, s.contentType)
 	if len(out) > s.limit { // masks may be longer than what they hide
@@ -337,7 +391,7 @@ func (c *capture) show(s *sink, coding string, m *masking) []byte {
 	if m.cut {
 		out = append(out, truncated...)
 	}
-	return out
+	return trace.Text(out)
 }
 
 // mediaType is a content type without its parameters, in lower case.
@@ -351,7 +405,28 @@ func isText(body []byte, cut bool) bool {
 	if cut {
 		body = wholeRunes(body)
 	}
-	return utf8.Valid(body) && bytes.IndexByte(body, 0) < 0
+	return (ascii(body) || utf8.Valid(body)) && bytes.IndexByte(body, 0) < 0
+}
+
+// ascii reports whether text is ASCII, with an instruction for eight bytes of it.
+func ascii(text []byte) bool {
+	all := uint64(0)
+	for len(text) >= 64 {
+		part := (*[64]byte)(text)
+		all |= binary.LittleEndian.Uint64(part[0:8])
+		all |= binary.LittleEndian.Uint64(part[8:16])
+		all |= binary.LittleEndian.Uint64(part[16:24])
+		all |= binary.LittleEndian.Uint64(part[24:32])
+		all |= binary.LittleEndian.Uint64(part[32:40])
+		all |= binary.LittleEndian.Uint64(part[40:48])
+		all |= binary.LittleEndian.Uint64(part[48:56])
+		all |= binary.LittleEndian.Uint64(part[56:64])
+		text = text[64:]
+	}
+	for _, c := range text {
+		all |= uint64(c)
+	}
+	return all&tops == 0
 }
 
 // wholeRunes leaves out the beginning of a character at the end of text.

@@ -2,130 +2,176 @@ package capture
 
 import (
 	"math/bits"
-	"net/http"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 )
 
 // maxHeaders bounds the text that a request's or an answer's headers become, in bytes.
 const maxHeaders = 64 << 10
 
-// field is a header with its values, of which there is one at least.
-type field struct {
+// headerName is what is known of a header by its name.
+type headerName struct {
 	name   string
-	values []string
+	rank   uint64 // its first bytes, which nearly always tell which of two names comes first
+	quoted string // as the name of a JSON field, behind a comma and with the colon
+	secret bool
+
+	// The value that it had, and what became of it: the messages of one client or one service are much alike.
+	kept   atomic.Pointer[keptValue]
+	missed atomic.Uint32 // how often it had another
 }
 
-// takeFields notes headers. They are not read before the end, when it is known whether they are of interest.
-func takeFields(fields []field, h http.Header) []field {
-	for name, values := range h {
-		if len(values) > 0 {
-			fields = append(fields, field{name, values})
-		}
+// keptValue is a value and what entry writes for the header that has it. It is read-only.
+type keptValue struct{ value, text string }
+
+const (
+	// maxKept is the length up to which what became of a header is kept, in bytes.
+	maxKept = 256
+	// keepEach is how many other values a header has before one of them is kept: of some no value comes twice.
+	keepEach = 16
+)
+
+// header finds out about a header's name. The same come again and again, so that the last ones are kept.
+func (n *names) header(name string) *headerName {
+	rank := rankOf(name)
+	tail := rank
+	if len(name) >= 8 {
+		tail = load(name, len(name)-8)
 	}
-	return fields
+	at := &n.headers[(rank*3^tail)*0x9e3779b97f4a7c15>>55]
+	if known := at.Load(); known != nil && known.name == name {
+		return known
+	}
+	name = strings.Clone(name)
+	known := &headerName{
+		name: name, rank: rank, secret: secret(n, name),
+		quoted: "," + string(appendQuoted(nil, strings.ToLower(name))) + ":",
+	}
+	if len(name) <= maxName {
+		at.Store(known)
+	}
+	return known
 }
 
-// rank is a field's place in the order of names. head is the first bytes of its name, which nearly always tell which of
-// two names comes first.
-type rank struct {
-	head uint64
-	at   int
+func rankOf(name string) (rank uint64) {
+	if len(name) >= 8 {
+		return bits.ReverseBytes64(load(name, 0))
+	}
+	for i := range len(name) {
+		rank |= uint64(name[i]) << (56 - 8*i)
+	}
+	return rank
 }
 
 // maxSorted is how many headers are put in order; there are seldom more.
 const maxSorted = 100
 
+// position is where a field stands among others.
+type position struct {
+	rank uint64
+	at   int
+}
+
 // sorted gives the order of the fields' names. It is valid until the next call.
-func (m *masking) sorted(fields []field) []rank {
+func (m *masking) sorted(fields []field) []position {
 	order := m.order[:0]
 	for i := range fields {
-		name := fields[i].name
-		r, at := rank{headOf(name), i}, len(order)
-		order = append(order, r)
+		known := fields[i].known
+		p, at := position{known.rank, i}, len(order)
+		order = append(order, p)
 		if len(fields) > maxSorted {
 			continue
 		}
 		for ; at > 0; at-- {
 			left := order[at-1]
-			if r.head > left.head || r.head == left.head && name >= fields[left.at].name {
+			if p.rank > left.rank || p.rank == left.rank && known.name >= fields[left.at].known.name {
 				break
 			}
 			order[at] = left
 		}
-		order[at] = r
+		order[at] = p
 	}
 	m.order = order
 	return order
 }
 
-func headOf(name string) (head uint64) {
-	if len(name) >= 8 {
-		return bits.ReverseBytes64(load(name, 0))
+// headers appends headers as a JSON object in the order of their names, which are lower case. A header that came more
+// than once becomes an array.
+func (m *masking) headers(out []byte, h *head, known *layouts) []byte {
+	from := len(out)
+	names := h.names[:len(h.values)]
+	for i, values := range h.values {
+		known := names[i]
+		if kept := known.kept.Load(); kept != nil && len(values) == 1 && values[0] == kept.value {
+			out = append(out, kept.text...)
+		} else {
+			out = m.header(out, known, values)
+		}
+		if len(out)-from > maxHeaders {
+			return asObject(out, from, i+1 < len(h.values))
+		}
 	}
-	for i := range len(name) {
-		head |= uint64(name[i]) << (56 - 8*i)
+	if h.names == nil {
+		order := m.sorted(h.fields)
+		known.learn(h.fields, order)
+		for i, p := range order {
+			f := &h.fields[p.at]
+			out = m.header(out, f.known, f.values)
+			if len(out)-from > maxHeaders {
+				return asObject(out, from, i+1 < len(order))
+			}
+		}
 	}
-	return head
+	return asObject(out, from, false)
 }
 
-// headers appends fields as a JSON object in the order of their names, which are lower case. A header that came more than
-// once becomes an array.
-func (m *masking) headers(out []byte, fields []field) []byte {
-	from := len(out)
-	open := byte('{')
-	for _, r := range m.sorted(fields) {
-		if len(out)-from > maxHeaders {
-			out = append(out, `,"…":"truncated"`...)
-			break
-		}
-		f := &fields[r.at]
-		known := m.names.header(f.name, r.head)
-		out = append(append(out, open), known.quoted...)
-		open = ','
-		if len(f.values) == 1 {
-			out = m.value(out, known, f.values[0])
-			continue
-		}
-		for i, value := range f.values {
-			between := byte(',')
-			if i == 0 {
-				between = '['
-			}
-			out = m.value(append(out, between), known, value)
-		}
-		out = append(out, ']')
+// asObject makes an object of what has been written from a place on; more: there are further headers.
+func asObject(out []byte, from int, more bool) []byte {
+	if more {
+		out = append(out, `,"…":"truncated"`...)
 	}
-	if open == '{' {
-		out = append(out, open)
+	if len(out) == from {
+		return append(out, "{}"...)
 	}
+	out[from] = '{' // in the place of a comma
 	return append(out, '}')
 }
 
-// headerName is what is known of a header by its name.
-type headerName struct {
-	name   string
-	quoted string // as the name of a JSON field, with the colon
-	secret bool
+// header appends a header, behind a comma, and may keep what became of it.
+func (m *masking) header(out []byte, known *headerName, values []string) []byte {
+	out = m.entry(out, known, values)
+	m.keep(known, values)
+	return out
 }
 
-// header finds out about a header's name, of which head is the first bytes. The same come again and again, so that the
-// last ones are kept.
-func (n *names) header(name string, head uint64) *headerName {
-	tail := head
-	if len(name) >= 8 {
-		tail = load(name, len(name)-8)
+// entry appends a header, behind a comma.
+func (m *masking) entry(out []byte, known *headerName, values []string) []byte {
+	out = append(out, known.quoted...)
+	if len(values) == 1 {
+		return m.value(out, known, values[0])
 	}
-	at := &n.headers[(head*3^tail)*0x9e3779b97f4a7c15>>57]
-	if known := at.Load(); known != nil && known.name == name {
-		return known
+	for i, value := range values {
+		between := byte(',')
+		if i == 0 {
+			between = '['
+		}
+		out = m.value(append(out, between), known, value)
 	}
-	name = strings.Clone(name)
-	known := &headerName{name, string(appendQuoted(nil, strings.ToLower(name))) + ":", secret(n, name)}
-	if len(name) <= maxName {
-		at.Store(known)
+	return append(out, ']')
+}
+
+// keep keeps what became of a header, now and then. A value with a secret is not kept: it is marked each time.
+func (m *masking) keep(known *headerName, values []string) {
+	if known.missed.Add(1)%keepEach != 1 || len(values) != 1 || known.secret || len(values[0]) > maxKept {
+		return
 	}
-	return known
+	trial := *m
+	trial.marks = new(marks)
+	text := trial.entry(nil, known, values)
+	if len(trial.marks.places) == 0 {
+		known.kept.Store(&keptValue{strings.Clone(values[0]), string(text)})
+	}
 }
 
 // What the bytes of a header's value or a target may be part of.
@@ -136,6 +182,8 @@ const (
 	digits              // a card number
 	colons              // a name and its value
 	percent             // anything
+	letters             // no card number in one piece with them
+	gaps                // the end of a piece
 )
 
 var looks = func() (table [256]uint8) {
@@ -146,8 +194,15 @@ var looks = func() (table [256]uint8) {
 	}
 	table['='], table[':'], table['%'] = equals, colons, percent
 	table['@'], table['B'], table['J'] = signs, signs, signs
-	for c := '0'; c <= '9'; c++ {
-		table[c] = digits
+	for c := range table {
+		switch {
+		case digit(byte(c)):
+			table[c] |= digits
+		case letter(byte(c)):
+			table[c] |= letters
+		default:
+			table[c] |= gaps
+		}
 	}
 	return table
 }()
@@ -185,7 +240,7 @@ func (m *masking) value(out []byte, of *headerName, value string) []byte {
 	switch {
 	case seen&(equals|signs) != 0:
 		return m.shapes(out, from)
-	case seen&digits != 0 && len(value) >= minCard:
+	case seen&digits != 0 && len(value) >= minCard && seen&(letters|gaps) != letters:
 		return m.numbers(out, from)
 	}
 	return out

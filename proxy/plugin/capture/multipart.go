@@ -59,7 +59,7 @@ func (m *masking) bodyPart(out, in []byte) []byte {
 		key := textproto.CanonicalMIMEHeaderKey(string(name))
 		header[key] = string(bytes.TrimSpace(value))
 		out = append(append(out, name...), ": "...)
-		out = m.header(out, key, header[key])
+		out = m.partHeader(out, key, header[key])
 		out = append(out, "\r\n"...)
 	}
 	out = append(out, "\r\n"...)

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 )
 
@@ -70,10 +71,10 @@ func (m *marks) appendJSON(out []byte) []byte {
 type masking struct {
 	*redactor
 	marks *marks
-	part  string // "request.body"
-	cut   bool   // the text goes on unseen
-	depth int    // of texts within texts
-	order []rank // room for that of headers
+	part  string     // "request.body"
+	cut   bool       // the text goes on unseen
+	depth int        // of texts within texts
+	order []position // room for that of headers
 }
 
 // maxNested bounds texts within texts, a JSON document in a string of another for example.
@@ -147,10 +148,13 @@ func (m *masking) clean(in []byte, as format) bool {
 			return false
 		}
 	}
-	if bytes.IndexByte(in, ':') >= 0 && m.named(in, ':') || bytes.IndexByte(in, '=') >= 0 && m.named(in, '=') {
+	colons, user := bytes.IndexByte(in, ':') >= 0, false
+	if colons && m.named(in, ':') || bytes.IndexByte(in, '=') >= 0 && m.named(in, '=') {
 		return false
 	}
-	_, _, user := nextUserInfo(in, 0)
+	if colons { // as in "://"
+		_, _, user = nextUserInfo(in, 0)
+	}
 	_, _, scheme := nextScheme(in, 0)
 	_, _, token := nextWebToken(in, 0)
 	card := false
@@ -480,6 +484,27 @@ func (m *masking) target(target string) string {
 	return m.readTarget(path, query, found)
 }
 
+// targets are some in which there was nothing to mask, by their length: the same come again and again. The zero value is
+// ready to use, by several goroutines.
+type targets [16]struct {
+	clean  atomic.Pointer[string]
+	missed atomic.Uint32 // how often there was another
+}
+
+// mask is m.target.
+func (t *targets) mask(m *masking, target string) string {
+	at := &t[len(target)%len(t)]
+	if clean := at.clean.Load(); clean != nil && *clean == target {
+		return target
+	}
+	shown := m.target(target)
+	if at.missed.Add(1)%keepEach == 1 && shown == target && len(target) <= maxKept {
+		clean := strings.Clone(target)
+		at.clean.Store(&clean)
+	}
+	return shown
+}
+
 func (m *masking) readTarget(path, query string, found bool) string {
 	out := m.lines(nil, []byte(path))
 	if found {
@@ -506,8 +531,8 @@ func (m *masking) harmless(query string) bool {
 	return true
 }
 
-// header masks a header's value: all of it where the name means a secret, else what is secret in it.
-func (m *masking) header(out []byte, name, value string) []byte {
+// partHeader masks a part's header's value: all of it where the name means a secret, else what is secret in it.
+func (m *masking) partHeader(out []byte, name, value string) []byte {
 	switch {
 	case m.off:
 		return append(out, value...)

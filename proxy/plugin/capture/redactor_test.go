@@ -2,6 +2,8 @@ package capture
 
 import (
 	"encoding/json"
+	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -191,28 +193,39 @@ func FuzzGlance(f *testing.F) {
 }
 
 func TestHeaders(t *testing.T) {
-	fields := takeFields(nil, map[string][]string{
+	header := http.Header{
 		"Authorization": {"Bearer abc"}, "Proxy-Authorization": {"x"}, "Cookie": {"a=b"}, "X-Api-Key": {"k"}, "X-My-Key": {"k"},
 		"Set-Cookie": {"a=1", "b=2"}, "Accept": {"a/b", "c/d"}, "Referer": {"https://u:p@a.test/?a=1&token=x"},
 		"X-Other": {"Bearer abcdefgh"}, "X-Text": {"a\"b\\c\x01\xffé"}, "Empty": {},
-	})
+	}
 	want := `{"accept":["a/b","c/d"],"authorization":"MASK","cookie":"MASK","proxy-authorization":"MASK",` +
 		`"referer":"https://MASK@a.test/?a=1&token=MASK","set-cookie":["MASK","MASK"],"x-api-key":"MASK","x-my-key":"MASK",` +
 		`"x-other":"Bearer MASK","x-text":"a\"b\\c\u0001` + "\ufffd" + `é"}`
 	var found marks
-	got := string(masker(&found, false).headers(nil, fields))
+	m := masker(&found, false)
+	var known layouts
+	got := string(written(m, header, nil, &known))
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	if !json.Valid([]byte(got)) {
 		t.Error("no JSON")
 	}
-	var many []field
-	for range 10_000 {
-		many = append(many, field{name: "A", values: []string{strings.Repeat("b", 100)}})
+	many := http.Header{}
+	for i := range 10_000 {
+		many[fmt.Sprintf("A-%d", i)] = []string{strings.Repeat("b", 100)}
 	}
-	if got := masker(&found, false).headers(nil, many); len(got) > maxHeaders+200 || !json.Valid(got) {
+	if got := written(m, many, nil, &known); len(got) > maxHeaders+200 || !json.Valid(got) {
 		t.Errorf("many headers: %d bytes: %.100s", len(got), got)
+	}
+	long := http.Header{}
+	for i := range 50 {
+		long[fmt.Sprintf("A-%d", i)] = []string{strings.Repeat("b", 10_000)}
+	}
+	for range 3 { // the first time they are put in order
+		if got := written(m, long, nil, &known); len(got) > maxHeaders+20_000 || !json.Valid(got) {
+			t.Errorf("long headers: %d bytes: %.100s", len(got), got)
+		}
 	}
 }
 

@@ -20,11 +20,21 @@ func nextCard(text []byte, from int, cut bool) (start, end int, ok bool) {
 	// Whatever card number there is covers minCard bytes, all digits or separators. So it is enough to look at one pair in
 	// minCard-1. What is cut may be shorter.
 	const stride = minCard - 1
-	for probe := uint(from); probe < uint(len(text)); probe += stride { // unsigned: no bounds check
-		if !numeric[text[probe]] || probe+1 < uint(len(text)) && !numeric[text[probe+1]] {
+	for probe := from; probe < len(text); probe += stride {
+		for len(text)-probe > 3*stride { // most text has no digits
+			part := text[probe : probe+3*stride+1]
+			if numeric[part[0]]|numeric[part[stride]]|numeric[part[2*stride]]|numeric[part[3*stride]] != 0 {
+				break
+			}
+			probe += 4 * stride
+		}
+		if probe >= len(text) {
+			break
+		}
+		if numeric[text[probe]] == 0 || probe+1 < len(text) && numeric[text[probe+1]] == 0 {
 			continue
 		}
-		if start, end, ok = cardAround(text, from, int(probe), cut); ok {
+		if start, end, ok = cardAround(text, from, probe, cut); ok {
 			return start, end, true
 		}
 	}
@@ -71,10 +81,12 @@ func cardAround(text []byte, from, probe int, cut bool) (start, end int, ok bool
 	return 0, 0, false
 }
 
-// numeric are digits and separators.
-var numeric = func() (table [256]bool) {
+// numeric is 1 for digits and separators.
+var numeric = func() (table [256]uint8) {
 	for c := range table {
-		table[c] = digit(byte(c)) || separator(byte(c))
+		if digit(byte(c)) || separator(byte(c)) {
+			table[c] = 1
+		}
 	}
 	return table
 }()

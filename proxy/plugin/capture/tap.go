@@ -7,6 +7,8 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+
+	"sidekong/tracing"
 )
 
 // sizes are those of the buffers that bodies are kept in.
@@ -35,9 +37,7 @@ type sink struct {
 	limit  int  // bytes that are kept; 0: none
 	digest bool // sum it up
 
-	contentType string
-	media       string // of contentType
-	wanted      bool   // bodies of this type are to be recorded
+	*kind
 
 	buffer  *[]byte // nil: nothing is kept yet
 	class   int     // of buffer, in sizes
@@ -46,6 +46,8 @@ type sink struct {
 	sum     hash.Hash // of all so far; nil while kept has all
 	refused bool      // there was no room
 	whole   bool      // its end has been seen
+
+	shown tracing.Value // what is recorded of it, where that is known already
 }
 
 // note takes the next piece of the body.
