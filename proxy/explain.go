@@ -220,7 +220,7 @@ func unmetConditions(route *entity.Route, request *router.Request) []string {
 		// A route with one condition alone, beside a path that everything has.
 		alone := &entity.Route{Meta: route.Meta, Protocols: route.Protocols, Paths: []string{"/"}, PathHandling: route.PathHandling}
 		c.only(alone)
-		compiled, _ := router.Compile([]router.Entry{{Route: alone}}) // what it could not, it could not with the others
+		compiled, _ := router.Compile([]router.Entry{{Route: alone}}, nil) // what it could not, it could not with the others
 		if _, ok := compiled.Match(request); !ok {
 			unmet = append(unmet, c.name)
 		}

@@ -35,6 +35,9 @@ type Gateway struct {
 
 // New makes a gateway that answers 404 to everything until Apply gives it a configuration.
 func New(options Options) (*Gateway, error) {
+	if options.Pause == nil {
+		options.Pause = func() {}
+	}
 	g := &Gateway{options: options, plain: plainTransport(options.Keepalive), via11: "1.1 " + ServerToken}
 	g.exchanges.New = func() any { return newExchange(g) }
 	if err := g.Apply(&configs.Snapshot{}); err != nil {

@@ -54,6 +54,10 @@ type Options struct {
 	// fail, and requests that a plugin would act on end with 500.
 	Isolate bool
 
+	// Pause, if not nil, is called again and again while a configuration is compiled, which takes a while where there is much:
+	// it may take a rest, in which requests are served.
+	Pause func()
+
 	// Observer, if not nil, sees every request when it is complete, after its log phase: the trace is settled, the
 	// Summary whole. Plugins fill in Context.Notes then. It may not keep anything of the context.
 	Observer func(*plugin.Context)

@@ -65,7 +65,7 @@ func (g *Gateway) compile(snapshot *configs.Snapshot) (*runtime, error) {
 		entries = append(entries, entry)
 	}
 	var leftOut map[*entity.Route]error
-	rt.router, leftOut = router.Compile(entries)
+	rt.router, leftOut = router.Compile(entries, g.options.Pause)
 	entries = slices.DeleteFunc(entries, func(entry router.Entry) bool {
 		err := leftOut[entry.Route]
 		if err != nil {
@@ -114,6 +114,7 @@ func (g *Gateway) compile(snapshot *configs.Snapshot) (*runtime, error) {
 		rt.forward = &place{chain: rt.global, upstream: forward, counters: &g.stats.unmatched}
 	}
 	for _, entry := range entries {
+		g.options.Pause()
 		p := &place{
 			chain:    rt.plan.Chain(entry.Route, entry.Service),
 			upstream: upstreams[entry.Service],

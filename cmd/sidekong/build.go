@@ -120,6 +120,7 @@ func build(ctx context.Context, sys system, s *settings.Settings, otel settings.
 	options.Registry, options.Resolver, options.Logger = a.registry, a.resolver, logger
 	options.Forward, options.RootCAs = a.forward, roots
 	// What a file says somebody has just written; what a database or a Kong says is in force already.
+	options.Pause = a.loader.Pause
 	options.Isolate = a.stored || a.poller != nil
 	if a.credentials != nil {
 		options.Database = &proxy.Database{Credentials: a.credentials, System: a.db.System(), Observe: observeQueries}

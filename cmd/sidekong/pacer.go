@@ -17,9 +17,9 @@ type pacer struct {
 }
 
 const (
-	// workTime is how long the work goes on before a rest of restTime, which the timers of most systems make a
-	// millisecond. A request that finds every processor taken then waits no longer than for a system's thread.
-	workTime = 500 * time.Microsecond
+	// workTime is how long the work goes on before a rest of restTime, which timers make one to two milliseconds. A request
+	// that finds every processor taken waits no longer than that.
+	workTime = time.Millisecond
 	restTime = 500 * time.Microsecond
 
 	// newWork is the time between two calls from which on the second belongs to other work.

@@ -180,17 +180,16 @@ func validateMap(s *scope, f *Field, object Object) any {
 // Kong: kong/db/schema/init.lua validate_primary_key
 func (s *scope) validateReference(f *Field, value any) any {
 	object, isObject := value.(Object)
-	errs := Object{"id": "missing primary key"}
+	err := any("missing primary key")
 	if id, given := object["id"]; given {
-		err := any(errRequired)
-		if id != nil {
+		if err = errRequired; id != nil {
 			err = validateField(s, &idField, id)
 		}
 		if err == nil {
 			return nil
 		}
-		errs["id"] = err
 	}
+	errs := Object{"id": err}
 	if !isObject {
 		return errs
 	}

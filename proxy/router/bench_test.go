@@ -86,7 +86,7 @@ func BenchmarkMatch(b *testing.B) {
 				route.ID = fmt.Sprintf("%08d", i)
 				entries[i].Route = &route
 			}
-			router, faulty := Compile(entries)
+			router, faulty := Compile(entries, nil)
 			if faulty != nil {
 				b.Fatal(faulty)
 			}
@@ -131,7 +131,7 @@ func BenchmarkCompile(b *testing.B) {
 		}
 	}
 	for b.Loop() {
-		if _, faulty := Compile(entries); faulty != nil {
+		if _, faulty := Compile(entries, nil); faulty != nil {
 			b.Fatal(faulty)
 		}
 	}

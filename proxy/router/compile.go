@@ -9,13 +9,18 @@ import (
 
 // Compile builds a router. Routes of services that are not enabled and routes for streams are left out, and so are
 // routes that ask for nothing at all, which Kong's engine refuses. Routes with an expression that cannot be compiled are
-// left out too and returned, each with the field and the construct that is at fault; nil: there are none.
+// left out too and returned, each with the field and the construct that is at fault; nil: there are none. pause is called
+// for every route and again for every rule: it may take a rest, in which requests are served.
 //
 // Kong: kong/router/init.lua, kong/router/compat.lua, kong/runloop/handler.lua build_router
-func Compile(entries []Entry) (r *Router, faulty map[*entity.Route]error) {
+func Compile(entries []Entry, pause func()) (r *Router, faulty map[*entity.Route]error) {
+	if pause == nil {
+		pause = func() {}
+	}
 	r = &Router{}
 	var rules []*rule
 	for i := range entries {
+		pause()
 		entry := entries[i]
 		if isStream(entry.Route) || entry.Service != nil && !entry.Service.Enabled {
 			continue
@@ -42,7 +47,7 @@ func Compile(entries []Entry) (r *Router, faulty map[*entity.Route]error) {
 			r.headers.add(h.name)
 		}
 	}
-	r.hosts = newHostIndex(rules)
+	r.hosts = newHostIndex(rules, pause)
 	return r, faulty
 }
 

@@ -11,7 +11,7 @@ func Example() {
 	r, faulty := router.Compile([]router.Entry{{
 		Route:   &entity.Route{Name: "users", Paths: []string{`~/users/(?<id>\d+)`}, StripPath: true},
 		Service: &entity.Service{Enabled: true, Protocol: "http", Host: "users.internal", Port: 8080, Path: "/v1"},
-	}})
+	}}, nil)
 	if faulty != nil {
 		fmt.Println(faulty)
 		return

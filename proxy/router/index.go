@@ -12,13 +12,14 @@ type hostIndex struct {
 }
 
 // newHostIndex indexes rules, which come in their order.
-func newHostIndex(rules []*rule) hostIndex {
+func newHostIndex(rules []*rule, pause func()) hostIndex {
 	x := hostIndex{
 		size:  len(rules),
 		exact: make(map[string]*pathNode), suffix: make(map[string]*pathNode), prefix: make(map[string]*pathNode),
 		others: &pathNode{},
 	}
 	for _, rule := range rules {
+		pause()
 		if len(rule.hosts) == 0 {
 			x.others.insert(rule)
 		}

@@ -178,7 +178,7 @@ func TestIndexEqualsList(t *testing.T) {
 	for seed := range uint64(60) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		entries := randomEntries(rnd, 1+rnd.IntN(150))
-		router, faulty := Compile(entries)
+		router, faulty := Compile(entries, nil)
 		if faulty != nil {
 			t.Fatal(faulty)
 		}

@@ -17,7 +17,7 @@ func compile(t testing.TB, routes ...entity.Route) *Router {
 		routes[i].ID = fmt.Sprintf("%08d", i)
 		entries = append(entries, Entry{Route: &routes[i]})
 	}
-	r, faulty := Compile(entries)
+	r, faulty := Compile(entries, nil)
 	if faulty != nil {
 		t.Fatal(faulty)
 	}
@@ -210,7 +210,7 @@ func TestCompileLeavesOut(t *testing.T) {
 		{Route: &entity.Route{Hosts: []string{}, Paths: []string{}}},
 		{Route: &entity.Route{Paths: []string{"/a", "/b", "/long", "~/r"}}, Service: &entity.Service{Enabled: true}},
 		{Route: &entity.Route{Paths: path}},
-	})
+	}, nil)
 	if faulty != nil {
 		t.Fatal(faulty)
 	}
@@ -223,7 +223,7 @@ func TestCompileLeavesOut(t *testing.T) {
 func TestCompileNamesEveryFault(t *testing.T) {
 	path := &entity.Route{Name: "one", Paths: []string{"/a", "~/(?=b)"}}
 	header := &entity.Route{Meta: entity.Meta{ID: "1234"}, Headers: map[string][]string{"x-a": {`~*\H`}}}
-	r, faulty := Compile([]Entry{{Route: path}, {Route: header}, {Route: &entity.Route{Name: "sound", Paths: []string{"/a"}}}})
+	r, faulty := Compile([]Entry{{Route: path}, {Route: header}, {Route: &entity.Route{Name: "sound", Paths: []string{"/a"}}}}, nil)
 	got := map[*entity.Route]string{}
 	for route, err := range faulty {
 		got[route] = err.Error()

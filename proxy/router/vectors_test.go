@@ -189,7 +189,7 @@ func TestVectors(t *testing.T) {
 
 func testVector(t *testing.T, v *vector) {
 	want := v.ExpectCompat
-	router, faulty := Compile(v.entries(t))
+	router, faulty := Compile(v.entries(t), nil)
 	if faulty != nil {
 		t.Fatal(faulty)
 	}
@@ -268,7 +268,7 @@ func TestVectorsRejected(t *testing.T) {
 				continue
 			}
 			seen[key] = true
-			_, faulty := Compile([]Entry{entry})
+			_, faulty := Compile([]Entry{entry}, nil)
 			err := faulty[entry.Route]
 			if got := err != nil; got != want[entry.Route.Name] {
 				t.Errorf("%s: route %s %q: error %v, want an error: %v",
