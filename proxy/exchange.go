@@ -375,6 +375,10 @@ func (x *exchange) finish() {
 		x.describeRoot()
 		x.root.EndAt(x.trace.At(ended))
 	}
+	if x.rt.lingers && x.written > 0 && declaredLength(x.w.Header()) >= 0 {
+		// What net/http holds back until ServeHTTP returns.
+		_ = http.NewResponseController(x.w).Flush()
+	}
 	x.plugins.Log(&x.ctx)
 	if observe := x.gw.options.Observer; observe != nil {
 		observe(&x.ctx)

@@ -20,6 +20,7 @@ type runtime struct {
 	directory plugin.Directory
 	global    *plugin.Chain // for requests without a route
 	rewrites  bool
+	lingers   bool // the log phase may take long
 	sizes     bool // somebody looks at how many bytes a request and its answer have
 	places    map[*entity.Route]*place
 	snapshot  *configs.Snapshot
@@ -109,6 +110,7 @@ func (g *Gateway) compile(snapshot *configs.Snapshot) (*runtime, error) {
 	}
 	rt.global = rt.plan.Chain(nil, nil)
 	rt.rewrites = rt.global.Rewrites()
+	rt.lingers = rt.plan.Lingers()
 	rt.sizes = rt.plan.Sizes() || g.options.Observer != nil
 	if forward != nil {
 		rt.forward = &place{chain: rt.global, upstream: forward, counters: &g.stats.unmatched}

@@ -9,7 +9,7 @@ import (
 )
 
 // Decode turns a checked entity into its struct: *Service, *Route and so on, or the struct of a plugin's configuration.
-// Fields are found by their json tags. Null and missing fields leave the zero value. Fractions of the timestamps are
+// Fields are found by their json tags, those without by their names in lower case. Null and missing fields leave the zero value. Fractions of the timestamps are
 // dropped.
 //
 // It does what a way through the text of encoding/json would come to; a configuration of thousands of routes takes a
@@ -40,7 +40,10 @@ func planOf(t reflect.Type) []fieldPlan {
 	var plan []fieldPlan
 	for _, f := range reflect.VisibleFields(t) {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if f.IsExported() && name != "" && name != "-" {
+		if name == "" {
+			name = strings.ToLower(f.Name)
+		}
+		if f.IsExported() && !f.Anonymous && name != "-" {
 			plan = append(plan, fieldPlan{name, f.Index})
 		}
 	}

@@ -80,6 +80,27 @@ func TestDecodeAsJSON(t *testing.T) {
 	}
 }
 
+func TestDecodeUntagged(t *testing.T) {
+	type own struct {
+		Greeting string
+		Times    int    `json:"times_said"`
+		Left     string `json:"-"`
+		hidden   string
+		entity.Ref
+	}
+	object := entity.Object{"greeting": "hi", "times_said": 2.0, "left": "x", "-": "x", "hidden": "x", "id": "a", "ref": "x"}
+	var got own
+	if err := entity.Decode(object, &got); err != nil {
+		t.Fatal(err)
+	}
+	if want := (own{Greeting: "hi", Times: 2, Ref: entity.Ref{ID: "a"}}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got.hidden != "" {
+		t.Error("an unexported field is set")
+	}
+}
+
 func TestDecodeRefuses(t *testing.T) {
 	tests := map[string]struct {
 		object entity.Object

@@ -136,6 +136,14 @@ func (p *Plan) Sizes() bool {
 	})
 }
 
+// Lingers reports whether any instance may take long over the log phase.
+func (p *Plan) Lingers() bool {
+	return slices.ContainsFunc(p.instances, func(instance Instance) bool {
+		l, ok := instance.(Lingerer)
+		return ok && l.Lingers()
+	})
+}
+
 // Chain is what runs for the requests of one route (or of none), by priority. It is read-only.
 type Chain struct {
 	steps        []step

@@ -38,6 +38,10 @@ type BodyFilter interface {
 // Logger runs when the request is complete.
 type Logger interface{ Log(*Context) }
 
+// Lingerer is a Logger that may take long over a request, as one that runs scripts does. Where there is one, answers leave
+// before the log phase.
+type Lingerer interface{ Lingers() bool }
+
 // Quiet marks an instance that watches a request for the sake of its trace, and whose phases have no spans of their own
 // in it.
 type Quiet interface{ Quiet() }

@@ -58,6 +58,9 @@ func (l *fileLog) Log(ctx *plugin.Context) {
 	l.file.append(line)
 }
 
+// Lingers is plugin.Lingerer.
+func (l *fileLog) Lingers() bool { return l.fields != nil }
+
 // Close lets go of the file.
 func (l *fileLog) Close() error {
 	l.file.release()

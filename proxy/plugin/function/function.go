@@ -59,6 +59,9 @@ type Options struct {
 const (
 	defaultTime   = 100 * time.Millisecond
 	defaultMemory = 24 << 20
+
+	// loggedShare: a third of the memory is for what a request's scripts want in log records, which lives on in these.
+	loggedShare = 3
 )
 
 // errUntrusted is Kong's text for scripts that the setting forbids. Kong: kong/tools/sandbox.lua
@@ -196,6 +199,9 @@ func (i *instance) phase(ctx *plugin.Context, p phase, chunks []*chunk) error {
 func (f filtering) FilterBody(ctx *plugin.Context, piece []byte, eof bool) ([]byte, error) {
 	return f.filter(f.hostOf(ctx, bodyFilter), piece, eof)
 }
+
+// Lingers is plugin.Lingerer.
+func (i *instance) Lingers() bool { return len(i.log) > 0 }
 
 // Log is plugin.Logger.
 func (r recording) Log(ctx *plugin.Context) {

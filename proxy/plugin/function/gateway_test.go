@@ -115,6 +115,31 @@ func TestGateway(t *testing.T) {
 }
 
 // A body that streams keeps streaming through a body filter, whether that changes it or looks on: the client has each
+// TestGatewayLogsAfterTheAnswer: a client does not wait for the log phase, where it knows how long the answer is.
+func TestGatewayLogsAfterTheAnswer(t *testing.T) {
+	const long = 3 * time.Second
+	url := gateway(t, function.Options{Time: long}, tracing.All, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "hello")
+	}, `
+- name: post-function
+  config:
+    log: [while true do end]
+`)
+	began := time.Now()
+	res, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body := make([]byte, len("hello"))
+	if _, err := io.ReadFull(res.Body, body); err != nil || string(body) != "hello" {
+		t.Fatalf("got %q, error %v", body, err)
+	}
+	if took := time.Since(began); took >= long {
+		t.Errorf("answered after %v, when the log phase had ended", took)
+	}
+}
+
 // piece before the upstream sends the next.
 func TestGatewayStreams(t *testing.T) {
 	for _, c := range []struct{ name, kind, filter, want string }{

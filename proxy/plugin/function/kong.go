@@ -351,7 +351,7 @@ func logValue(L *lua.LState, r *run, key string, value, options lua.LValue) (enc
 		raisef(L, 1, "value must be nil, a number, string, boolean or a non-self-referencial table containing numbers, string and booleans")
 	}
 	r.request.loggedBytes += int64(entryBytes + len(key) + len(text))
-	if r.request.loggedBytes > r.memory {
+	if r.request.loggedBytes > r.memory/loggedShare {
 		r.stop(L, errMemory)
 	}
 	return json.RawMessage(text), mode

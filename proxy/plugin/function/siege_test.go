@@ -33,7 +33,7 @@ func TestHostileThroughGateway(t *testing.T) {
 					}}})
 				}
 			}
-			server, err := serveConfig(t, Define(Options{UntrustedLua: mode, SandboxRequires: []string{"cjson"}}), proxy.Options{}, map[string]any{
+			server, err := serveConfig(t, Define(Options{UntrustedLua: mode, SandboxRequires: []string{"cjson"}}), proxy.Options{}, func(g http.Handler) http.Handler { return g }, map[string]any{
 				"_format_version": "3.0", "services": []any{map[string]any{"name": "backend", "url": backend.URL, "routes": routes}},
 			})
 			if err != nil {

@@ -44,7 +44,15 @@ type place struct {
 	reply    *reply
 	upstream any // the request that came there; nil: none
 	spans    any
-	done     chan struct{} // a request's log phase is over
+	done     chan struct{} // a request is over, its log phase too
+}
+
+// telling tells when a request is over.
+func (p *place) telling(g http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() { p.done <- struct{}{} }()
+		g.ServeHTTP(w, r)
+	})
 }
 
 // spy fixes what the recorder fixed, and keeps the spans.
@@ -62,7 +70,6 @@ func (s spy) Log(ctx *plugin.Context) {
 	if ctx.Trace != nil {
 		s.spans = spanList(ctx.Trace)
 	}
-	s.done <- struct{}{}
 }
 
 // placed gives connections the addresses of the recorder's.
@@ -118,7 +125,7 @@ func newPlace(t *testing.T, v *vector, options Options) (*place, error) {
 	for name, config := range v.config() {
 		plugins = append(plugins, map[string]any{"name": name, "config": config})
 	}
-	server, err := serveConfig(t, append(Define(options), watching), gatewayOptions, map[string]any{
+	server, err := serveConfig(t, append(Define(options), watching), gatewayOptions, p.telling, map[string]any{
 		"_format_version": "3.0",
 		"upstreams": []any{map[string]any{
 			"name": "upstream.test", "host_header": "upstream.test",
@@ -140,7 +147,7 @@ func newPlace(t *testing.T, v *vector, options Options) (*place, error) {
 }
 
 // serveConfig starts a gateway with a configuration, on a listener that gives the addresses of the recorder's.
-func serveConfig(t *testing.T, definitions []*plugin.Definition, options proxy.Options, config map[string]any) (*httptest.Server, error) {
+func serveConfig(t *testing.T, definitions []*plugin.Definition, options proxy.Options, around func(http.Handler) http.Handler, config map[string]any) (*httptest.Server, error) {
 	t.Helper()
 	registry := plugin.NewRegistry(definitions...)
 	resolver, err := dns.New(dns.DefaultConfig())
@@ -167,7 +174,7 @@ func serveConfig(t *testing.T, definitions []*plugin.Definition, options proxy.O
 	if err := g.Apply(snapshot); err != nil {
 		return nil, err
 	}
-	server := httptest.NewUnstartedServer(g)
+	server := httptest.NewUnstartedServer(around(g))
 	server.Listener = placed{server.Listener}
 	server.Config.ConnContext = g.ConnContext
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)

@@ -111,6 +111,9 @@ func (l *httpLog) Log(ctx *plugin.Context) {
 	l.sender.queue.Append(entry(body))
 }
 
+// Lingers is plugin.Lingerer.
+func (l *httpLog) Lingers() bool { return l.fields != nil }
+
 // Close lets go of the queue.
 func (l *httpLog) Close() error {
 	l.sender.release()

@@ -434,6 +434,9 @@ func (o *instance) Report(report *tracing.Trace) {
 	}
 }
 
+// Lingers is plugin.Lingerer.
+func (o *instance) Lingers() bool { return o.access != nil && o.access.custom != nil }
+
 // Log hands spans, log record and measurements of a complete request to the exporters.
 func (o *instance) Log(ctx *plugin.Context) {
 	s := o.settle(ctx)
