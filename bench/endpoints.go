@@ -58,12 +58,32 @@ func serve(ctx context.Context, addresses int, handler http.Handler) error {
 	return nil
 }
 
+// jsonPath begins the paths under which the backend answers with JSON; under others it does with text.
+const jsonPath = "/json"
+
 func backend() http.Handler {
-	body := []byte(strings.Repeat("x", bodySize))
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header()["Content-Type"] = []string{"text/plain"}
-		_, _ = w.Write(body)
+	kinds := [...]struct {
+		contentType []string
+		body        []byte
+	}{
+		{[]string{"text/plain"}, []byte(strings.Repeat("x", bodySize))},
+		{[]string{"application/json"}, []byte(people())},
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		kind := &kinds[0]
+		if strings.HasPrefix(r.URL.Path, jsonPath) {
+			kind = &kinds[1]
+		}
+		w.Header()["Content-Type"] = kind.contentType
+		_, _ = w.Write(kind.body)
 	})
+}
+
+// people is JSON as an API answers with, of bodySize bytes and 45 members.
+func people() string {
+	const person = `{"id":1234,"name":"Ann Example","email":"ann@example.test","active":true,"tags":["a","b"],"created_at":"2026-01-02T03:04:05Z"}`
+	text := `{"kind":"person","items":[` + strings.Repeat(person+",", 6) + person + `],"next":"`
+	return text + strings.Repeat("n", bodySize-len(text)-2) + `"}`
 }
 
 // counts is what a sink has received.

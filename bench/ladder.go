@@ -15,6 +15,7 @@ func steps() []peer {
 		sidekong("all", 9, "every span", "all", 1, tracedYAML),
 		sidekong("all with the page", 9, "every span, kept for the page as well", "all", 1, tracedYAML, "admin_gui_listen=127.0.0.1:0"),
 		sidekong("all with capture", 9, "every span, with the headers and bodies of both directions", "all", 1, captureYAML),
+		sidekong("all with capture of JSON", 9, "the same, where the answer is JSON of 45 members", "all", 1, captureJSONYAML),
 		sidekong("all with 5000 routes", 9, "with 4,999 further routes", "all", 1, routesYAML),
 		sidekong("all with 100 targets", 9, "an upstream with 100 targets", "all", 1, targetsYAML),
 	}
@@ -33,6 +34,12 @@ func routesYAML(s site) string {
 
 // captureYAML records what requests and answers hold.
 func captureYAML(s site) string { return tracedYAML(s) + "- name: sidekong-capture\n" }
+
+// captureJSONYAML is captureYAML with another answer.
+func captureJSONYAML(s site) string {
+	s.backend += jsonPath
+	return captureYAML(s)
+}
 
 // targetsYAML sends to the backend by way of an upstream whose targets are all its addresses.
 func targetsYAML(s site) string {
