@@ -3,6 +3,7 @@ package opentelemetry_test
 import (
 	"bytes"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -125,13 +126,11 @@ func TestCustomAttributes(t *testing.T) {
 		{"app.tenant": "acme", "kong.route.name": "renamed"},
 		{"app.tenant": nil, "kong.route.name": nil},
 	} {
-		for name, value := range map[string]any{
+		maps.Copy(want, map[string]any{
 			"app.size": int64(12), "app.ratio": 0.25, "app.cached": false, "app.tags": `["a","b"]`, "app.none": nil, "url.query": nil,
 			"url.path": "/hidden", "kong.service.host": nil, "kong.service.name": "backend", "log.type": "access", "app.replaced": nil,
 			"app.faulty": nil, "app.endless": nil, "http.request.method": "GET",
-		} {
-			want[name] = value
-		}
+		})
 		got, seen := map[string]any{}, map[string]int{}
 		for name := range want {
 			got[name] = logs[i].Attribute(name)
