@@ -341,13 +341,13 @@ func (c *capture) describeBody(to attributes, keys bodyKeys, s *sink, coding str
 	if s.size == 0 {
 		return
 	}
-	to.set(keys.size, tracing.IntValue(s.size))
-	if s.shown.Kind != tracing.ValueNone {
-		to.set(keys.text, s.shown)
-		return
+	text, kept := s.shown, s.shown.Kind == tracing.ValueNone
+	if kept {
+		text = c.show(to.root.Trace(), s, coding, m)
 	}
-	to.set(keys.text, c.show(to.root.Trace(), s, coding, m))
-	if s.digest && s.whole && (c.BodyDigest == digestAlways || s.size != int64(len(s.kept))) {
+	to.set(keys.text, text)
+	to.set(keys.size, tracing.IntValue(s.size))
+	if kept && s.digest && s.whole && (c.BodyDigest == digestAlways || s.size != int64(len(s.kept))) {
 		to.set(keys.digest, tracing.StringValue(s.sha256()))
 	}
 }

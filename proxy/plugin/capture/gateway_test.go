@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,6 +15,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -515,6 +518,77 @@ func TestPlantedSecrets(t *testing.T) {
 			defer g.lock.Unlock()
 			if strings.Contains(g.log.String(), planted) {
 				t.Error("a secret is in the log")
+			}
+		})
+	}
+}
+
+// TestBodiesOneByOne: bodies that come in one piece or in several, with and without secrets, one request after the other
+// and in one batch: each trace has its own, and the digest that is asked for.
+func TestBodiesOneByOne(t *testing.T) {
+	type body struct{ sent, shown string }
+	bodies := []body{
+		{`{"ok":true,"n":1}`, `{"ok":true,"n":1}`},
+		{`{"token":"s3cret"}`, `{"token":"REDACTED"}`},
+		{"", ""},
+		{"häl\u00a0lo", "häl\u00a0lo"},
+		{"\x00\x01binary", "[binary: application/json, 8 bytes]"},
+		{`{"ok":false,"text":"` + strings.Repeat("x", 3000) + `"}`, `{"ok":false,"text":"` + strings.Repeat("x", 3000) + `"}`},
+		{strings.Repeat("9", 5000), strings.Repeat("9", 4096) + "…truncated"},
+	}
+	for _, digest := range []string{"cut", "always", "never"} {
+		t.Run(digest, func(t *testing.T) {
+			g := start(t, "{max_body_bytes: 4096, body_digest: "+digest+"}", func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				number, _ := strconv.Atoi(r.URL.Query().Get("n"))
+				sent := bodies[number].sent
+				if r.URL.Path == "/api/pieces" {
+					for _, c := range []byte(sent[:min(len(sent), 5)]) {
+						_, _ = w.Write([]byte{c})
+						w.(http.Flusher).Flush()
+					}
+					sent = sent[min(len(sent), 5):]
+				}
+				_, _ = io.WriteString(w, sent)
+			})
+			var targets []string
+			for i := range 6 * len(bodies) {
+				path := []string{"/api/whole", "/api/pieces"}[i/len(bodies)%2]
+				target := fmt.Sprintf("%s?n=%d&i=%d", path, i*5%len(bodies), i)
+				targets = append(targets, target)
+				if got, want := g.do("GET", target, nil), bodies[i*5%len(bodies)].sent; got != want {
+					t.Fatalf("%s: the client got %q, want %q", target, got, want)
+				}
+			}
+			seen := map[string]bool{}
+			for _, root := range g.roots() {
+				attrs := attributes(root)
+				target, _ := attrs["http.target"].(string)
+				i := slices.Index(targets, target)
+				if i < 0 {
+					t.Fatalf("target %q", target)
+				}
+				seen[target] = true
+				b := bodies[i*5%len(bodies)]
+				want := map[string]any{}
+				if b.sent != "" {
+					want["http.response.body"], want["http.response.body.size"] = b.shown, int64(len(b.sent))
+					if digest == "always" || digest == "cut" && len(b.sent) > 4096 {
+						want["http.response.body.sha256"] = fmt.Sprintf("%x", sha256.Sum256([]byte(b.sent)))
+					}
+				}
+				got := map[string]any{}
+				for key, value := range attrs {
+					if strings.HasPrefix(key, "http.response.body") {
+						got[key] = value
+					}
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("%s (-want +got)\n%s", target, diff)
+				}
+			}
+			if len(seen) != len(targets) {
+				t.Errorf("%d traces of %d", len(seen), len(targets))
 			}
 		})
 	}
