@@ -6,7 +6,7 @@ import { subtreeEnds, ticks, unfolded } from "../../../admin/manager/static/trac
 import { quote, toggled, words } from "../../../admin/manager/static/traces/filter.js";
 import { columns, line, roundUp } from "../../../admin/manager/static/overview/scale.js";
 import { bytes, count, duration, percent, statusClass } from "../../../admin/manager/static/shell/format.js";
-import { address, parse } from "../../../admin/manager/static/shell/router.js";
+import { address, parse } from "../../../admin/manager/static/shell/address.js";
 
 /** @param {number[]} depths */
 const spans = (depths) => depths.map((depth, i) => /** @type {import("../../../admin/manager/static/server/model.js").Span} */ (

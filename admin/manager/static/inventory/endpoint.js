@@ -1,6 +1,6 @@
 import { h } from "../shell/dom.js";
 import { ago, count, duration, moment, percent, statusClass } from "../shell/format.js";
-import { address } from "../shell/router.js";
+import { address } from "../shell/address.js";
 import { fact } from "../trace/panel.js";
 import { quote } from "../traces/filter.js";
 import { schemaTree, typeOf } from "./schema.js";

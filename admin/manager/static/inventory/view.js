@@ -2,7 +2,7 @@ import { get, request, send } from "../server/client.js";
 import { chooseFile, confirmed, download, notify, openDialog } from "../shell/dialog.js";
 import { fill, h } from "../shell/dom.js";
 import { ago, count, duration, plural } from "../shell/format.js";
-import { address, go } from "../shell/router.js";
+import { address, go } from "../shell/address.js";
 import { addShortcuts } from "../shell/shortcuts.js";
 import { authentication, endpointDetail, failures, statusCounts, template } from "./endpoint.js";
 

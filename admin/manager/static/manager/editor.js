@@ -1,7 +1,7 @@
 import { Refusal } from "../server/client.js";
 import { confirmed, copy, notify } from "../shell/dialog.js";
 import { fill, freshId, h } from "../shell/dom.js";
-import { go } from "../shell/router.js";
+import { go } from "../shell/address.js";
 import { nameOf } from "./admin.js";
 import { asKongYAML, configurationView } from "./configuration.js";
 import { connectionTest } from "./connection.js";

@@ -1,7 +1,7 @@
 import { confirmed } from "../shell/dialog.js";
 import { fill, h } from "../shell/dom.js";
 import { count } from "../shell/format.js";
-import { address } from "../shell/router.js";
+import { address } from "../shell/address.js";
 import { nameOf } from "./admin.js";
 import { attempt, tags } from "./plugins.js";
 

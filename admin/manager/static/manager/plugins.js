@@ -1,7 +1,7 @@
 import { Refusal } from "../server/client.js";
 import { confirmed, notify } from "../shell/dialog.js";
 import { fill, h } from "../shell/dom.js";
-import { address, show } from "../shell/router.js";
+import { address, again } from "../shell/address.js";
 import { addShortcuts } from "../shell/shortcuts.js";
 import { nameOf } from "./admin.js";
 import { title } from "./fields.js";
@@ -82,7 +82,7 @@ export async function attempt(done, act) {
   try {
     await act();
     notify(done);
-    await show();
+    again();
   } catch (error) {
     notify(error instanceof Error ? error.message : String(error), "bad");
   }

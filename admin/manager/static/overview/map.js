@@ -1,6 +1,6 @@
 import { fill, h, s } from "../shell/dom.js";
 import { count, duration, percent } from "../shell/format.js";
-import { address, go } from "../shell/router.js";
+import { address, go } from "../shell/address.js";
 import { quote } from "../traces/filter.js";
 import { columns } from "./scale.js";
 

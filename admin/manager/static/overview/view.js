@@ -1,7 +1,7 @@
 import { get } from "../server/client.js";
 import { fill, h } from "../shell/dom.js";
 import { count, duration, percent } from "../shell/format.js";
-import { address, note } from "../shell/router.js";
+import { address, note } from "../shell/address.js";
 import { quote } from "../traces/filter.js";
 import { chart, spark } from "./chart.js";
 import { exporters } from "./exporters.js";

@@ -1,8 +1,9 @@
+import { go } from "./address.js";
 import { startBanner } from "./banner.js";
 import { byId, fill, h } from "./dom.js";
 import { startLogin } from "./login.js";
 import { nodeInfo } from "./node.js";
-import { go, start } from "./router.js";
+import { start } from "./router.js";
 import { addShortcuts, showShortcuts, startShortcuts } from "./shortcuts.js";
 
 const icons = { light: "☀", dark: "☾", auto: "◐" };

@@ -1,7 +1,7 @@
 import { get } from "../server/client.js";
 import { fill, h } from "../shell/dom.js";
 import { bytes, duration } from "../shell/format.js";
-import { address } from "../shell/router.js";
+import { address } from "../shell/address.js";
 import { headerChanges, parts } from "./difference.js";
 import { codeBlock } from "./json.js";
 import { fact } from "./panel.js";

@@ -1,6 +1,6 @@
 import { fill, h } from "../shell/dom.js";
 import { duration, moment } from "../shell/format.js";
-import { address } from "../shell/router.js";
+import { address } from "../shell/address.js";
 import { quote } from "../traces/filter.js";
 import { codeBlock, looksLikeJSON, shown, withMasks } from "./json.js";
 

@@ -2,7 +2,7 @@ import { get, request } from "../server/client.js";
 import { copy, download, notify, tabbed } from "../shell/dialog.js";
 import { fill, h } from "../shell/dom.js";
 import { duration, moment, plural, statusClass } from "../shell/format.js";
-import { address, go, lastList, note } from "../shell/router.js";
+import { address, go, lastList, note } from "../shell/address.js";
 import { addShortcuts } from "../shell/shortcuts.js";
 import { context } from "./context.js";
 import { logs } from "./logs.js";

@@ -1,4 +1,4 @@
-import { address } from "../shell/router.js";
+import { address } from "../shell/address.js";
 import { h } from "../shell/dom.js";
 import { clock, duration, statusClass } from "../shell/format.js";
 

@@ -3,7 +3,7 @@ import { chooseFile, confirmed, notify } from "../shell/dialog.js";
 import { fill, h } from "../shell/dom.js";
 import { bytes, count, plural } from "../shell/format.js";
 import { nodeInfo } from "../shell/node.js";
-import { address, go, note } from "../shell/router.js";
+import { address, go, note } from "../shell/address.js";
 import { addShortcuts } from "../shell/shortcuts.js";
 import { VirtualList } from "../shell/virtual.js";
 import { filterBar } from "./filter.js";
