@@ -123,6 +123,15 @@ func (s *stats) count(x *exchange, ended time.Time) {
 	}
 }
 
+// Begun is how many requests have begun so far.
+func (g *Gateway) Begun() uint64 {
+	n := uint64(g.stats.active.Load())
+	for i := range g.stats.request.buckets {
+		n += g.stats.request.buckets[i].Load()
+	}
+	return n
+}
+
 // Stats reads the counters.
 func (g *Gateway) Stats() Stats {
 	s := &g.stats

@@ -65,6 +65,7 @@ type app struct {
 	counts         connections
 	proxyAddresses atomic.Pointer[[]net.Addr]
 	serving        atomic.Bool // the proxy's listeners are open
+	pacer          pacer
 	draining       atomic.Bool
 	fault          atomic.Pointer[string] // of the newest configuration
 }
@@ -89,7 +90,7 @@ func build(ctx context.Context, sys system, s *settings.Settings, otel settings.
 	a.registry = plugins(a.exporters, defaults, functionOptions(s, roots), a.sinks)
 	schemas := a.registry.Configs()
 	delete(schemas, accessLogName) // it is for a setting, not for configurations
-	a.loader = configs.Loader{Schemas: entity.NewSchemas(schemas), LookupEnv: lookup(sys.environ), Pause: (&pacer{serving: &a.serving}).pause}
+	a.loader = configs.Loader{Schemas: entity.NewSchemas(schemas), LookupEnv: lookup(sys.environ), Pause: a.pacer.pause}
 	a.implicit = opentelemetry.Implicit(otel.Endpoint, defaults)
 
 	if err := a.chooseSources(ctx, upstream); err != nil {

@@ -140,7 +140,7 @@ func (a *app) load(ctx context.Context) (*configs.Snapshot, []declarative.Warnin
 		}
 		return a.complete(snapshot), warnings, nil
 	}
-	document, _, err := a.db.Document(ctx)
+	document, _, err := a.db.Document(database.WithPause(ctx, a.loader.Pause))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -66,6 +66,7 @@ func (a *app) run(ctx context.Context, listening func(addresses)) error {
 	proxies := l.servers[control:]
 	a.proxyAddresses.Store(&at.proxy)
 	a.serving.Store(true)
+	a.pacer.serve(a.gateway.Begun)
 	notice(a.logger, "serving", append(at.attributes(), "routes", len(a.store.Snapshot().ActiveRoutes), "version", buildVersion())...)
 	if listening != nil {
 		listening(at)

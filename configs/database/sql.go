@@ -326,6 +326,15 @@ func versionIn(ctx context.Context, q querier) (int64, error) {
 	return version, err
 }
 
+// pauseKey is where a context has what WithPause gave it.
+type pauseKey struct{}
+
+// WithPause has Document call pause for every entity that it reads: it may take a rest, in which requests are served. It
+// is not nil.
+func WithPause(ctx context.Context, pause func()) context.Context {
+	return context.WithValue(ctx, pauseKey{}, pause)
+}
+
 func (d *sqlDB) Document(ctx context.Context) (*declarative.Document, int64, error) {
 	limited, cancel := context.WithTimeout(ctx, documentTimeout)
 	defer cancel()
@@ -346,8 +355,13 @@ func (d *sqlDB) document(ctx context.Context) (*declarative.Document, int64, err
 	if err != nil {
 		return nil, 0, err
 	}
+	pause, ok := ctx.Value(pauseKey{}).(func())
+	if !ok {
+		pause = func() {}
+	}
 	document := &declarative.Document{Entities: map[string][]declarative.Entity{}, Others: map[string][]declarative.Entity{}}
 	err = query(ctx, tx, selectAll, []any{d.now().UnixMilli()}, func(rows *sql.Rows) error {
+		pause()
 		var name, id, text string
 		var expires sql.NullInt64
 		if err := rows.Scan(&name, &id, &text, &expires); err != nil {
