@@ -181,11 +181,11 @@ func (m *masking) tag(out, in, name []byte, attributes []attribute) (masked []by
 	kept := 0
 	for _, a := range attributes {
 		name, value := in[a.name[0]:a.name[1]], in[a.value[0]:a.value[1]]
-		out = append(out, in[kept:a.value[0]]...)
-		if kept = a.value[1]; len(value) == 0 {
-			out = append(out, in[a.value[0]:a.value[1]]...)
+		if len(value) == 0 {
 			continue
 		}
+		out = append(out, in[kept:a.value[0]]...)
+		kept = a.value[1]
 		declares := bytes.HasPrefix(name, []byte("xmlns")) || slices.Contains(naming, string(bytes.ToLower(name)))
 		switch {
 		case secret(m.names, local(name)), named && !declares:

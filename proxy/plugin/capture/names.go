@@ -3,8 +3,8 @@ package capture
 import (
 	"encoding/binary"
 	"errors"
-	"math/bits"
 	"slices"
+	"strings"
 	"sync/atomic"
 )
 
@@ -33,6 +33,7 @@ type names struct {
 	next     []uint16 // state<<6 + class of the byte → state
 	ends     []bool   // state → a name that ends here means a secret
 	harmless map[string]struct{}
+	timely   bool // one of the names could be part of a time of day, as "2026-01-02T03"
 
 	// seen are names of JSON fields that mean no secret, each at the place that its hash says: the same come again and
 	// again. headers is the like for names of headers, secret or not. These two alone change.
@@ -40,7 +41,8 @@ type names struct {
 	headers [512]atomic.Pointer[headerName]
 }
 
-// fieldName is the name of a JSON field of up to 15 bytes, behind zeros and a quote.
+// fieldName is the name of a JSON field of up to 15 bytes, behind zeros and a quote, the last byte being the lowest of
+// tail.
 type fieldName struct{ head, tail uint64 }
 
 // States with a meaning of their own. Once found, always found.
@@ -131,7 +133,9 @@ func newNames(more, harmless []string) (*names, error) {
 	}
 	parts, words := newTree(), newTree()
 	for _, name := range slices.Concat(secretNames, more) {
-		switch folded := fold(name); {
+		folded := fold(name)
+		n.timely = n.timely || folded != "" && strings.Trim(folded, "0123456789t") == ""
+		switch {
 		case len(folded) > maxWord:
 			parts.add(folded)
 		case folded != "":
@@ -243,32 +247,22 @@ func unsafe[T ~string | ~[]byte](n *names, name T) bool {
 	return n.ends[state]
 }
 
-// fieldNameIn takes the name that ends text, which is 16 bytes, and begins behind its last quote. ok is false where it is
-// longer than 15 bytes.
-func fieldNameIn(text []byte) (name fieldName, ok bool) {
+// fieldNameIn takes the name that ends 16 bytes of text, and begins behind their last quote. They are given with the last
+// one lowest. ok is false where it is longer than 15 bytes.
+func fieldNameIn(head, tail uint64) (name fieldName, ok bool) {
 	const quotes = '"' * ones
-	name = fieldName{binary.LittleEndian.Uint64(text), binary.LittleEndian.Uint64(text[8:])}
-	// The last quote is the highest byte that equals one; what zeros finds below it does not matter.
-	if hits := lastZeros(name.tail ^ quotes); hits != 0 {
-		return fieldName{0, name.tail & (^uint64(0) << (63 - bits.LeadingZeros64(hits)) << 1)}, true
+	if hits := zeros(tail ^ quotes); hits != 0 { // the last quote is the lowest byte that equals one
+		return fieldName{0, tail & (hits ^ (hits - 1))}, true
 	}
-	if hits := lastZeros(name.head ^ quotes); hits != 0 {
-		return fieldName{name.head & (^uint64(0) << (63 - bits.LeadingZeros64(hits)) << 1), name.tail}, true
-	}
-	return name, false
-}
-
-// lastZeros has the top bit of each byte of word that is zero, and no other.
-func lastZeros(word uint64) uint64 {
-	const low = ^uint64(tops)
-	return ^((word&low + low) | word | low)
+	hits := zeros(head ^ quotes)
+	return fieldName{head & (hits ^ (hits - 1)), tail}, hits != 0
 }
 
 func (f fieldName) hash() uint64 { return (f.head ^ f.tail) * 0x9e3779b97f4a7c15 >> 56 }
 
 // knows reports whether the name of a JSON field that ends text is known to mean no secret.
-func (n *names) knows(text []byte) bool {
-	name, ok := fieldNameIn(text)
+func (n *names) knows(text *[16]byte) bool {
+	name, ok := fieldNameIn(binary.BigEndian.Uint64(text[:]), binary.BigEndian.Uint64(text[8:]))
 	if !ok {
 		return false
 	}
@@ -277,8 +271,8 @@ func (n *names) knows(text []byte) bool {
 }
 
 // learn notes that the name of a JSON field that ends text means no secret.
-func (n *names) learn(text []byte) {
-	if name, ok := fieldNameIn(text); ok {
+func (n *names) learn(text *[16]byte) {
+	if name, ok := fieldNameIn(binary.BigEndian.Uint64(text[:]), binary.BigEndian.Uint64(text[8:])); ok {
 		n.seen[name.hash()].Store(&name)
 	}
 }

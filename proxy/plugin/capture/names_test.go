@@ -43,11 +43,11 @@ func TestKnownNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := func(name string) []byte {
+	in := func(name string) *[16]byte {
 		text := strings.Repeat("x", 16) + `"` + name
-		return []byte(text[len(text)-16:])
+		return (*[16]byte)([]byte(text[len(text)-16:]))
 	}
-	learned := []string{"", "a", "id", "created", "created_", "created_a", "created_at_abcd", "exactly_15_bytes", "longer_than_sixteen"}
+	learned := []string{"a", "id", "created", "created_", "created_a", "created_at_abcd", "exactly_15_bytes", "longer_than_sixteen"}
 	for _, name := range learned {
 		n.learn(in(name))
 		if got, want := n.knows(in(name)), len(name) <= 15; got != want {

@@ -2,8 +2,6 @@ package capture
 
 import (
 	"bytes"
-	"encoding/binary"
-	"math/bits"
 	"net/url"
 	"slices"
 	"strings"
@@ -136,104 +134,6 @@ func (m *masking) text(out, in []byte, contentType string) []byte {
 	out = m.read(out, in, as, contentType)
 	return m.shapes(out, from)
 }
-
-// clean finds out whether there is nothing to mask in lines or in JSON, without reading it token by token: of most
-// bodies that can be told at a glance. It may say no to one that has nothing secret.
-func (m *masking) clean(in []byte, as format) bool {
-	switch first := firstByte(in); {
-	case first == '<' || as != formatText && as != formatJSON:
-		return false
-	case first == '{' || first == '[' || as == formatJSON:
-		if len(m.paths) > 0 || bytes.IndexByte(in, '\\') >= 0 || bytes.IndexByte(in, '<') >= 0 {
-			return false
-		}
-	}
-	colons, user := bytes.IndexByte(in, ':') >= 0, false
-	if colons && m.named(in, ':') || bytes.IndexByte(in, '=') >= 0 && m.named(in, '=') {
-		return false
-	}
-	if colons { // as in "://"
-		_, _, user = nextUserInfo(in, 0)
-	}
-	_, _, scheme := nextScheme(in, 0)
-	_, _, token := nextWebToken(in, 0)
-	card := false
-	if m.cards {
-		_, _, card = nextCard(in, 0, m.cut)
-	}
-	return !user && !scheme && !token && !card
-}
-
-// named reports whether mark follows a name that means a secret, or one that is too long to tell.
-func (m *masking) named(in []byte, mark byte) bool {
-	for at := 0; ; at++ {
-		if at = next(in, at, mark); at == len(in) {
-			return false
-		}
-		if clock(in, at) {
-			continue
-		}
-		end := at
-		for end > 0 && (in[end-1] <= ' ' || in[end-1] == '\'') {
-			end--
-		}
-		start := end
-		quoted := end > 0 && in[end-1] == '"'
-		if quoted {
-			end--
-			if end >= 16 && m.names.knows(in[end-16:end]) {
-				continue
-			}
-			for start = end; start > 0 && in[start-1] != '"'; start-- {
-			}
-		} else {
-			for start > 0 && in[start-1] > ' ' && in[start-1] != '"' && in[start-1] != ',' && in[start-1] != mark {
-				start--
-			}
-		}
-		name := in[start:end]
-		if len(name) > maxName || bytes.IndexByte(name, '%') >= 0 || unsafe(m.names, name) {
-			return true
-		}
-		if quoted && end >= 16 {
-			m.names.learn(in[end-16 : end])
-		}
-	}
-}
-
-// clock reports whether the colon at in[at] stands in a time of day, behind hours or minutes: "2026-01-02T03:04:05".
-func clock(in []byte, at int) bool {
-	if at < 4 || !digit(in[at-1]) || !digit(in[at-2]) {
-		return false
-	}
-	before := in[at-3]
-	return before == ':' && digit(in[at-4]) || before == 'T' && digit(in[at-4])
-}
-
-// next is the place of the first mark in in from position at on, len(in) if there is none. It is made for marks that
-// are a few bytes apart.
-func next(in []byte, at int, mark byte) int {
-	pattern := uint64(mark) * ones
-	for ; at+8 <= len(in); at += 8 {
-		if hits := zeros(binary.LittleEndian.Uint64(in[at:at+8]) ^ pattern); hits != 0 {
-			return at + bits.TrailingZeros64(hits)/8
-		}
-	}
-	for ; at < len(in); at++ {
-		if in[at] == mark {
-			return at
-		}
-	}
-	return at
-}
-
-const (
-	ones = 0x0101010101010101
-	tops = 0x8080808080808080
-)
-
-// zeros has the top bit of each byte of word that is zero, up to the first such byte; above it there may be more.
-func zeros(word uint64) uint64 { return (word - ones) &^ word & tops }
 
 // read masks by names and places.
 func (m *masking) read(out, in []byte, as format, contentType string) []byte {

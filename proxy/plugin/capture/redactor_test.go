@@ -3,7 +3,9 @@ package capture
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -75,9 +77,12 @@ func TestText(t *testing.T) {
 		{name: "card number in escapes", as: asJSON, in: `{"a":"\u0034111111111111111"}`, want: `{"a":"MASK"}`, marks: "body.card"},
 		{name: "not a card number", as: asJSON, in: `{"at":1700000000000000003,"id":"a4111111111111111","f":1.5}`, want: `{"at":1700000000000000003,"id":"a4111111111111111","f":1.5}`},
 		{name: "card number that is cut", as: asText, in: "pay 4111 1111 11", cut: true, want: "pay MASK", marks: "body.card"},
+		{name: "card number that is cut, behind a digit", as: asText, in: "a1, 4111 1111", cut: true, want: "a1, MASK", marks: "body.card"},
 		{name: "card among digits", as: asText, in: "9 8 4111 1111 1111 1111 8 x", want: "9 8 MASK 8 x", marks: "body.card"},
 		{name: "token by its look", as: asText, in: "got eyJhbGciOi.eyJzdWIiOi.c2ln, and Bearer abcdef123 of Basic YWxhZGRpbg==", want: "got MASK, and Bearer MASK of Basic MASK", marks: "body.credential"},
 		{name: "password in a URL", as: asText, in: "to https://u:p@a.test/x", want: "to https://MASK@a.test/x", marks: "body.userinfo"},
+		{name: "no password in URLs", as: asText, in: "://@://@ ://@a", want: "://@://@ ://@a"},
+		{name: "passwords of at signs", as: asText, in: "://@@ ://a@@b", want: "://MASK@ ://MASK@b", marks: "body.userinfo"},
 
 		{name: "form", as: asForm, in: "a=1&password=x%20y&user%5Btoken%5D=z&b=", want: "a=1&password=MASK&user%5Btoken%5D=MASK&b=", marks: "body.password body.user[token]"},
 		{name: "form with JSON", as: asForm, in: "payload=%7B%22pin%22%3A1%7D&a=b%20c", want: "payload=%7B%22pin%22%3A%22MASK%22%7D&a=b%20c", marks: "body.pin"},
@@ -100,6 +105,7 @@ func TestText(t *testing.T) {
 		{name: "CDATA", as: asXML, in: `<a><![CDATA[pin: 1]]></a><!-- pin=2 -->`, want: `<a><![CDATA[pin:MASK]]></a><!-- pin=MASK-->`, marks: "body.pin"},
 		{name: "HTML", as: asHTML, in: `<!doctype html><input type=hidden name=csrf_token value="x"><p>hi</p><script>var token = "x"; if (a<b) {}</script>`, want: `<!doctype html><input type=hidden name=csrf_token value="MASK"><p>hi</p><script>var token =MASK</script>`, marks: "body.value body.token"},
 
+		{name: "HTML, attributes without values", as: asHTML, in: `<input name=pin disabled value="1" data-x= checked><a b=c d>`, want: `<input name=pin disabled value="MASK" data-x= MASK><a b=c d>`, marks: "body.value body.data-x"},
 		{
 			name: "multipart", as: "multipart/form-data; boundary=B",
 			in:   "--B\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\nx\r\n--B\r\nContent-Disposition: form-data; name=\"a\"\r\nContent-Type: application/json\r\n\r\n{\"pin\":1}\r\n--B\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.txt\"\r\n\r\nbytes\r\n--B--\r\n",
@@ -169,6 +175,8 @@ func FuzzGlance(f *testing.F) {
 		"/bench/hello?x=1", "/a?b=1&Token=x&c", "/a;session=x/b", "/a?x=1=2&pin=3", "/a?b=pin:1", "text/html; charset=utf-8", "Bearer abcdefgh",
 		"4111 1111 1111 1111", "a 4111111111111111", "Sun, 22 Nov 2026 03:45:43 GMT", "https://u:p@a.test/", "a\"b", "é", "\xff",
 		"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+		`{"id":12,"name":"Ann","created_at":"2026-01-02T03:04:05Z","pin":1}`, `{"a":1,"b":["x@y","12:30"],"n":1700000000000}`, `token"" : x`, "token\\ \\ : x",
+		`{"number":"4111 1111-1111 1111"}`, `{"to":"https://u:p@a.test/"}`, `x "token2T03:04"`, "[12:00:01] started",
 	} {
 		f.Add(seed)
 	}
@@ -189,7 +197,85 @@ func FuzzGlance(f *testing.F) {
 		if got := string(m.value(nil, plain, text)); got != want {
 			t.Errorf("value %q: got %s, want %s", text, got, want)
 		}
+		checkClean(t, text)
 	})
+}
+
+// checkClean reports a text that is clean where a close look finds something to mask. JSON that is malformed is none of
+// it, nor are the digits at the end of a string in a text that was cut: the string is read as if it were cut itself. Both
+// are looked at as lines.
+func checkClean(t *testing.T, text string) {
+	t.Helper()
+	for _, as := range []format{formatText, formatJSON} {
+		for _, cut := range []bool{false, true} {
+			var found marks
+			m := masker(&found, cut)
+			m.paths = nil
+			if !m.clean([]byte(text), as) {
+				continue
+			}
+			got := string(m.shapes(m.read(nil, []byte(text), as, ""), 0))
+			if slices.IndexFunc(found.places, func(at place) bool { return at.name != "malformed" && !(cut && at.name == "card") }) < 0 {
+				got = string(m.shapes(m.lines(nil, []byte(text)), 0))
+			}
+			if got != text {
+				t.Errorf("%q as %d, cut %v, is clean, shown as %q", text, as, cut, got)
+			}
+		}
+	}
+}
+
+// TestClean goes through texts made of pieces that matter to clean, at all distances from its words' bounds.
+func TestClean(t *testing.T) {
+	pieces := []string{
+		`"id"`, `"created_at"`, `"first_name"`, `"password"`, `"pin"`, `"a_rather_long_name"`, `"api_key"`, `""`, `"`, "'", ":", " : ", "=", ",", "{", "}", "[", "]",
+		`"2026-01-02T03:04:05Z"`, "token2026-01-02T03:04", "pin2T03:04", "12:34", "4111 1111 1111 1111", "4111111111111111", "1700000000000",
+		"https://", "u:p@a.test", "://", "/", "@", " ", "\n", "token", "x", "é", ";", "%", "\x00", "0", "true", "Bearer abcdefgh", "eyJhbGciOi.eyJzdWIiOi.c2ln",
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 20_000 {
+		text := strings.Repeat(" ", random.IntN(20)) + []string{"", "{", `{"name":1,`, "[1,"}[random.IntN(4)]
+		for range random.IntN(12) {
+			text += pieces[random.IntN(len(pieces))]
+		}
+		checkClean(t, text)
+	}
+}
+
+// TestCleanJSON: what has nothing secret is clean, also the second time, when its names are known.
+func TestCleanJSON(t *testing.T) {
+	spaced := strings.NewReplacer(`":`, `" : `, ",", ",\n\t").Replace(benchJSON)
+	for _, text := range []string{benchJSON, spaced, `{"at":"2026-01-02T03:04:05Z","ms":1700000000000,"to":"https://a.test/?b=c","é":1}`} {
+		m := masker(&marks{}, false)
+		m.paths = nil
+		for range 2 {
+			if !m.clean([]byte(text), formatJSON) {
+				t.Errorf("%.60s is not clean", text)
+			}
+		}
+		for _, secret := range []string{`,"pin":1`, `,"x":4111111111111111`, `,"x":"https://u:p@a.test"`, `,"x":"token=1"`, `,"x":"eyJhbGciOi.eyJzdWIiOi.c2ln"`} {
+			for at := range len(text) {
+				if strings.HasPrefix(text[at:], `,"`) && m.clean([]byte(text[:at]+secret+text[at:]), formatJSON) {
+					t.Errorf("with %s at %d: clean", secret, at)
+				}
+			}
+		}
+	}
+}
+
+// TestTimelyNames: a name that could be a part of a time of day is found there.
+func TestTimelyNames(t *testing.T) {
+	for _, name := range []string{"04", "02T03", "20260102"} {
+		n, err := newNames([]string{name}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := masker(&marks{}, false)
+		m.paths, m.names = nil, n
+		if m.clean([]byte(`{"a":"b","created_at":"2026-01-02T03:04:05Z"}`), formatJSON) {
+			t.Errorf("%s is not found", name)
+		}
+	}
 }
 
 func TestHeaders(t *testing.T) {

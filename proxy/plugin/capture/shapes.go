@@ -44,7 +44,9 @@ func nextCard(text []byte, from int, cut bool) (start, end int, ok bool) {
 	// The last pair may be beyond the end.
 	for probe := max(from, len(text)-stride); probe < len(text); probe++ {
 		if digit(text[probe]) {
-			return cardAround(text, from, probe, cut)
+			if start, end, ok = cardAround(text, from, probe, cut); ok {
+				return start, end, true
+			}
 		}
 	}
 	return 0, 0, false
@@ -211,7 +213,9 @@ func nextUserInfo(text []byte, from int) (start, end int, ok bool) {
 					end = last // of a password with an "@"
 				}
 			}
-			return start, end, true
+			if start < end {
+				return start, end, true
+			}
 		}
 		from = end + 1
 	}
