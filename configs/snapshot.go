@@ -103,9 +103,11 @@ func (s *Snapshot) decode(pause func()) error {
 
 // decode fills list with the entities of a kind, sorted by id, and byID unless it is nil.
 func decode[T any](document *declarative.Document, kind string, list *[]*T, byID *map[string]*T, pause func()) error {
-	found := make(map[string]*T, len(document.Entities[kind]))
-	for _, e := range document.Entities[kind] {
+	entities := document.Entities[kind]
+	found := make(map[string]*T, len(entities))
+	for _, i := range orderOf(entities) {
 		pause()
+		e := &entities[i]
 		id, _ := e.Object["id"].(string)
 		to := new(T)
 		if err := entity.Decode(e.Object, to); err != nil {
@@ -115,9 +117,7 @@ func decode[T any](document *declarative.Document, kind string, list *[]*T, byID
 			return fmt.Errorf("decode %s: id %q is missing or used twice", kind, id)
 		}
 		found[id] = to
-	}
-	for _, id := range slices.Sorted(maps.Keys(found)) {
-		*list = append(*list, found[id])
+		*list = append(*list, to)
 	}
 	if byID != nil {
 		*byID = found
@@ -209,16 +209,15 @@ func hashOf(document *declarative.Document, pause func()) string {
 	var text []byte
 	between := byte('{')
 	for _, kind := range slices.Sorted(maps.Keys(document.Entities)) {
-		objects := document.Objects(kind)
-		if len(objects) == 0 {
+		entities := document.Entities[kind]
+		if len(entities) == 0 {
 			continue
 		}
-		slices.SortStableFunc(objects, func(a, b entity.Object) int { return strings.Compare(idOf(a), idOf(b)) })
 		text = append(strconv.AppendQuote(append(text, between), kind), ':')
 		between = '['
-		for _, object := range objects {
+		for _, i := range orderOf(entities) {
 			pause()
-			text = entity.AppendJSON(append(text, between), object)
+			text = entity.AppendJSON(append(text, between), entities[i].Object)
 			sum.Write(text)
 			text, between = text[:0], ','
 		}
@@ -231,7 +230,13 @@ func hashOf(document *declarative.Document, pause func()) string {
 	return hex.EncodeToString(sum.Sum(nil)[:16])
 }
 
-func idOf(object entity.Object) string {
-	id, _ := object["id"].(string)
-	return id
+// orderOf gives the places of entities in the order of their ids.
+func orderOf(entities []declarative.Entity) []int {
+	ids, order := make([]string, len(entities)), make([]int, len(entities))
+	for i, e := range entities {
+		ids[i], _ = e.Object["id"].(string)
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Or(strings.Compare(ids[a], ids[b]), a-b) })
+	return order
 }

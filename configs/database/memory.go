@@ -21,10 +21,13 @@ type Memory struct {
 	replaced  signal
 }
 
-// picture is a document with what its entities are found by.
+// picture is a document with what its entities are found by, which is made when the first is looked for: few files of
+// thousands of entities are ever looked at in this way, and each of their changes makes a picture.
 type picture struct {
 	document *declarative.Document
 	version  int64
+
+	indexing sync.Once
 	sorted   map[string][]entity.Object          // by kind, in the order of ids
 	byID     map[string]map[string]entity.Object // by kind
 	unique   map[string]entity.Object            // by kind, field and digest
@@ -42,7 +45,7 @@ func NewMemory(document *declarative.Document, schemas *entity.Schemas) *Memory 
 func (m *Memory) Replace(document *declarative.Document) {
 	m.replacing.Lock()
 	defer m.replacing.Unlock()
-	next := m.index(document)
+	next := &picture{document: document, version: 1}
 	if old := m.current.Load(); old != nil {
 		next.version = old.version + 1
 	}
@@ -50,18 +53,24 @@ func (m *Memory) Replace(document *declarative.Document) {
 	m.replaced.send()
 }
 
-func (m *Memory) index(document *declarative.Document) *picture {
-	p := &picture{
-		document: document, version: 1,
-		sorted: map[string][]entity.Object{}, byID: map[string]map[string]entity.Object{}, unique: map[string]entity.Object{},
-	}
+// look gives the picture as it is now, with its index.
+func (m *Memory) look() *picture {
+	p := m.current.Load()
+	p.indexing.Do(func() { p.index(m.model) })
+	return p
+}
+
+func (p *picture) index(kinds model) {
+	p.sorted, p.byID = map[string][]entity.Object{}, map[string]map[string]entity.Object{}
+	p.unique = map[string]entity.Object{}
+	document := p.document
 	names := map[string][]string{} // of certificates
 	for _, sni := range document.Objects("snis") {
 		name, _ := sni["name"].(string)
 		certificate, _ := sni["certificate"].(entity.Object)
 		names[idOf(certificate)] = append(names[idOf(certificate)], name)
 	}
-	for name, k := range m.model {
+	for name, k := range kinds {
 		p.byID[name] = map[string]entity.Object{}
 		objects := document.Objects(name)
 		if name == "plugins" { // those that do not run can be looked at too
@@ -87,7 +96,6 @@ func (m *Memory) index(document *declarative.Document) *picture {
 		slices.SortFunc(p.sorted[name], func(a, b entity.Object) int { return strings.Compare(idOf(a), idOf(b)) })
 	}
 	slices.SortFunc(p.tagged, compareTagged)
-	return p
 }
 
 func compareTagged(a, b Tagged) int {
@@ -99,7 +107,7 @@ func (m *Memory) Get(_ context.Context, kind, id string) (entity.Object, error) 
 	if _, err := m.model.kind(kind); err != nil {
 		return nil, err
 	}
-	return own(m.current.Load().byID[kind][strings.ToLower(id)]), nil
+	return own(m.look().byID[kind][strings.ToLower(id)]), nil
 }
 
 // Find is DB's.
@@ -110,7 +118,7 @@ func (m *Memory) Find(ctx context.Context, kind, field, value string) (entity.Ob
 	if _, err := m.model.kind(kind); err != nil {
 		return nil, err
 	}
-	return own(m.current.Load().unique[kind+"\x00"+field+"\x00"+digest(value)]), nil
+	return own(m.look().unique[kind+"\x00"+field+"\x00"+digest(value)]), nil
 }
 
 // List is DB's.
@@ -129,7 +137,7 @@ func (m *Memory) List(_ context.Context, kind string, q Query) ([]entity.Object,
 		}
 	}
 	var items []entity.Object
-	all := m.current.Load().sorted[kind]
+	all := m.look().sorted[kind]
 	begin, _ := slices.BinarySearchFunc(all, from[0], func(object entity.Object, id string) int { return strings.Compare(idOf(object), id) })
 	for _, object := range all[begin:] {
 		if !q.matches(object) {
@@ -167,7 +175,7 @@ func (m *Memory) Tagged(_ context.Context, tag string, size int, offset string) 
 		return nil, "", err
 	}
 	size = pageSize(size)
-	all := m.current.Load().tagged
+	all := m.look().tagged
 	begin, _ := slices.BinarySearchFunc(all, Tagged{EntityID: from[0], EntityName: from[1], Tag: from[2]}, compareTagged)
 	var items []Tagged
 	for _, item := range all[begin:] {
