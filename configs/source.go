@@ -35,14 +35,27 @@ type Loader struct {
 // Load reads sources into one snapshot. Where the configuration is at fault the error is or wraps a
 // declarative.Faults.
 func (l Loader) Load(ctx context.Context, sources ...Source) (*Snapshot, []declarative.Warning, error) {
-	var inputs []declarative.Input
+	inputs, err := InputsOf(ctx, sources...)
+	if err != nil {
+		return nil, nil, err
+	}
+	return l.Parse(inputs)
+}
+
+// InputsOf reads sources as they are now.
+func InputsOf(ctx context.Context, sources ...Source) (inputs []declarative.Input, err error) {
 	for _, source := range sources {
 		more, err := source.Inputs(ctx)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		inputs = append(inputs, more...)
 	}
+	return inputs, nil
+}
+
+// Parse is Load of what has been read.
+func (l Loader) Parse(inputs []declarative.Input) (*Snapshot, []declarative.Warning, error) {
 	document, warnings, err := declarative.Parse(inputs, declarative.Options{Schemas: l.Schemas, LookupEnv: l.LookupEnv, Pause: l.Pause})
 	if err != nil {
 		return nil, nil, err

@@ -49,6 +49,7 @@ type app struct {
 	stored      bool                  // the configuration is in a database
 	credentials *database.Credentials // nil: those of the snapshot
 	reloading   sync.Mutex
+	read        reading                // held by reloading
 	unreachable atomic.Pointer[string] // why the database cannot be asked; nil: it can
 
 	started        time.Time

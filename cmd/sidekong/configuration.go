@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -131,14 +132,40 @@ func (a *app) first(ctx context.Context) (*configs.Snapshot, error) {
 	return snapshot, err
 }
 
+// reading is what was last read from files without a fault.
+type reading struct {
+	digest   [sha256.Size]byte
+	snapshot *configs.Snapshot
+	warnings []declarative.Warning
+}
+
+func digestOf(inputs []declarative.Input) (digest [sha256.Size]byte) {
+	sum := sha256.New()
+	for _, input := range inputs {
+		fmt.Fprintf(sum, "%q %d\n", input.Name, len(input.Data))
+		sum.Write(input.Data)
+	}
+	sum.Sum(digest[:0])
+	return digest
+}
+
 // load reads the configuration from its files or from the database.
 func (a *app) load(ctx context.Context) (*configs.Snapshot, []declarative.Warning, error) {
 	if !a.stored {
-		snapshot, warnings, err := a.loader.Load(ctx, a.sources...)
+		inputs, err := configs.InputsOf(ctx, a.sources...)
 		if err != nil {
 			return nil, nil, configError{err}
 		}
-		return a.complete(snapshot), warnings, nil
+		// A file that is edited and a signal that says so come together; what is the same need not be parsed again.
+		digest := digestOf(inputs)
+		if a.read.snapshot == nil || a.read.digest != digest {
+			snapshot, warnings, err := a.loader.Parse(inputs)
+			if err != nil {
+				return nil, nil, configError{err}
+			}
+			a.read = reading{digest, snapshot, warnings}
+		}
+		return a.complete(a.read.snapshot), a.read.warnings, nil
 	}
 	document, _, err := a.db.Document(database.WithPause(ctx, a.loader.Pause))
 	if err != nil {
