@@ -24,3 +24,25 @@ type Expressions interface {
 	// Close drops what is kept for them.
 	io.Closer
 }
+
+// CustomFields are the Expressions whose results a logging plugin wants in records, as custom_fields_by_lua says. The zero
+// CustomFields is none.
+type CustomFields struct{ Expressions Expressions }
+
+// Set puts the fields into the request's record. As in Kong, they are in the records of plugins that log later too.
+func (f CustomFields) Set(ctx *Context) {
+	if f.Expressions != nil {
+		f.Expressions.Evaluate(ctx, ctx.SetLogValue)
+	}
+}
+
+// Lingers is Lingerer.
+func (f CustomFields) Lingers() bool { return f.Expressions != nil }
+
+// Close drops what is kept for the fields.
+func (f CustomFields) Close() error {
+	if f.Expressions == nil {
+		return nil
+	}
+	return f.Expressions.Close()
+}

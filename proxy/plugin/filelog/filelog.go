@@ -33,7 +33,7 @@ func Define(files *Files, lua plugin.Lua) *plugin.Definition {
 			if err != nil {
 				return nil, err
 			}
-			return &fileLog{f, fields, plugin.NewRecorder(env)}, nil
+			return &fileLog{f, plugin.NewRecorder(env), plugin.CustomFields{Expressions: fields}}, nil
 		},
 	}
 }
@@ -41,15 +41,13 @@ func Define(files *Files, lua plugin.Lua) *plugin.Definition {
 // fileLog is one configured plugin.
 type fileLog struct {
 	file     *file
-	fields   plugin.Expressions // nil: none
 	recorder *plugin.Recorder
+	plugin.CustomFields
 }
 
-// Log writes the request's line. As in Kong, the fields are in the records of plugins that log later too.
+// Log writes the request's line.
 func (l *fileLog) Log(ctx *plugin.Context) {
-	if l.fields != nil {
-		l.fields.Evaluate(ctx, ctx.SetLogValue)
-	}
+	l.Set(ctx)
 	line, err := l.recorder.JSON(ctx)
 	if err != nil {
 		ctx.Logger.Error("request is not logged", "plugin", Name, "error", err, "request_id", ctx.RequestID)
@@ -58,14 +56,8 @@ func (l *fileLog) Log(ctx *plugin.Context) {
 	l.file.append(line)
 }
 
-// Lingers is plugin.Lingerer.
-func (l *fileLog) Lingers() bool { return l.fields != nil }
-
 // Close lets go of the file.
 func (l *fileLog) Close() error {
 	l.file.release()
-	if l.fields != nil {
-		return l.fields.Close()
-	}
-	return nil
+	return l.CustomFields.Close()
 }

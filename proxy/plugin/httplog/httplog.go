@@ -36,7 +36,7 @@ func Define(senders *Senders, lua plugin.Lua) *plugin.Definition {
 			if err != nil {
 				return nil, err
 			}
-			return &httpLog{s, fields, plugin.NewRecorder(env)}, nil
+			return &httpLog{s, plugin.NewRecorder(env), plugin.CustomFields{Expressions: fields}}, nil
 		},
 	}
 }
@@ -94,15 +94,13 @@ func milliseconds(ms float64) time.Duration { return time.Duration(ms * float64(
 // httpLog is one configured plugin.
 type httpLog struct {
 	sender   *sender
-	fields   plugin.Expressions // nil: none
 	recorder *plugin.Recorder
+	plugin.CustomFields
 }
 
-// Log queues the request's record. As in Kong, the fields are in the records of plugins that log later too.
+// Log queues the request's record.
 func (l *httpLog) Log(ctx *plugin.Context) {
-	if l.fields != nil {
-		l.fields.Evaluate(ctx, ctx.SetLogValue)
-	}
+	l.Set(ctx)
 	body, err := l.recorder.JSON(ctx)
 	if err != nil {
 		ctx.Logger.Error("request is not logged", "plugin", Name, "error", err, "request_id", ctx.RequestID)
@@ -111,16 +109,10 @@ func (l *httpLog) Log(ctx *plugin.Context) {
 	l.sender.queue.Append(entry(body))
 }
 
-// Lingers is plugin.Lingerer.
-func (l *httpLog) Lingers() bool { return l.fields != nil }
-
 // Close lets go of the queue.
 func (l *httpLog) Close() error {
 	l.sender.release()
-	if l.fields != nil {
-		return l.fields.Close()
-	}
-	return nil
+	return l.CustomFields.Close()
 }
 
 // entry is a record in the form in which the queue holds it: a tag, the length, the bytes.
