@@ -7,7 +7,6 @@ import (
 	"io"
 	"log"
 	"maps"
-	"mime"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -416,8 +415,8 @@ func (x *exchange) modifyResponse(res *http.Response) error {
 	if upgraded {
 		return nil // the connection is handed over; its end is the handler's
 	}
-	x.body = responseBody{x: x, source: res.Body, whole: x.ctx.Response.Body, room: -1, streamed: streamed(res)}
-	if x.plugins.FiltersBody() {
+	x.body = responseBody{x: x, source: res.Body, whole: x.ctx.Response.Body, room: -1, streamed: res.ContentLength < 0}
+	if x.plugins.AltersBody() {
 		x.body.room = declaredLength(header)
 	}
 	res.Body = &x.body
@@ -458,8 +457,8 @@ func (x *exchange) buffer(res *http.Response) error {
 
 // takeHeader moves an answer's headers to the client's. ReverseProxy would copy them one by one.
 func (x *exchange) takeHeader(res *http.Response) {
-	if isEventStream(res.Header) || x.plugins.FiltersBody() && res.Header["Content-Length"] == nil {
-		res.ContentLength = -1 // ReverseProxy flushes each piece then, as it does for streams
+	if isEventStream(res.Header) || x.plugins.AltersBody() && res.Header["Content-Length"] == nil {
+		res.ContentLength = -1 // ReverseProxy flushes each piece then. httputil: (*ReverseProxy).flushInterval
 	}
 	header := x.w.Header()
 	maps.Copy(header, res.Header)
@@ -535,12 +534,6 @@ type responseBody struct {
 	ended  bool
 
 	streamed bool // ReverseProxy flushes it after each write
-}
-
-// streamed reports whether ReverseProxy flushes an answer as it comes. httputil: (*ReverseProxy).flushInterval
-func streamed(res *http.Response) bool {
-	media, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
-	return res.ContentLength < 0 || media == "text/event-stream"
 }
 
 func (b *responseBody) Read(p []byte) (n int, err error) {

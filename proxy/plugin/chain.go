@@ -149,6 +149,7 @@ type Chain struct {
 	steps        []step
 	kinds        int // of the whole plan
 	bodyFilters  bool
+	altersBody   bool
 	hasBalancers bool
 }
 
@@ -197,6 +198,7 @@ func (p *Plan) Chain(route *entity.Route, service *entity.Service) *Chain {
 		chain.steps = append(chain.steps, s)
 		for _, b := range s.every() {
 			chain.bodyFilters = chain.bodyFilters || b.bodyFilter != nil
+			chain.altersBody = chain.altersBody || b.bodyFilter != nil && !k.def.Watches
 			chain.hasBalancers = chain.hasBalancers || b.balancer != nil
 		}
 	}
@@ -247,6 +249,9 @@ func serves(config *entity.Plugin, route *entity.Route) bool {
 
 // FiltersBody reports whether anything wants the answer's body.
 func (c *Chain) FiltersBody() bool { return c.bodyFilters }
+
+// AltersBody reports whether anything may change the answer's body, and not just watch it pass.
+func (c *Chain) AltersBody() bool { return c.altersBody }
 
 // Rewrites reports whether anything has a rewrite phase.
 func (c *Chain) Rewrites() bool {

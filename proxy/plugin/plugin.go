@@ -78,8 +78,8 @@ type Definition struct {
 	// checked but that does not run here.
 	New func(*entity.Plugin, Env) (Instance, error)
 
-	// Watches says that the plugin is there to tell of requests. Where New fails they go on without it; where that of
-	// another plugin fails, the requests that it would act on fail.
+	// Watches says that the plugin is there to tell of requests: it lets pass what it sees. Where New fails they go on
+	// without it; where that of another plugin fails, the requests that it would act on fail.
 	Watches bool
 }
 
