@@ -221,8 +221,11 @@ func appendString(buf []byte, tag byte, s string) []byte {
 
 // appendLength begins a length-delimited field of n bytes.
 func appendLength(buf []byte, tag byte, n int) []byte {
-	if n < 0x80 {
+	switch {
+	case n < 0x80:
 		return append(buf, tag, byte(n))
+	case n < 0x80<<7:
+		return append(buf, tag, byte(n)|0x80, byte(n>>7))
 	}
 	return binary.AppendUvarint(append(buf, tag), uint64(n))
 }
