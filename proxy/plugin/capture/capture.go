@@ -7,9 +7,10 @@ package capture
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -99,7 +100,8 @@ func keyNames(plugins []*entity.Plugin) (names []string) {
 type record struct {
 	off               bool // the request is not recorded
 	host              [1]string
-	sent, answered    head
+	header            http.Header   // of the request, to be described at its end
+	sent              tracing.Value // what is recorded of it, where that is known already
 	requestCoding     string
 	responseCoding    string
 	tee               *tee // nil: the request's body is not noted
@@ -122,9 +124,19 @@ func (c *capture) begin(ctx *plugin.Context) *record {
 	}
 	if c.RequestHeaders {
 		r.host[0] = ctx.Request.Host
-		r.sent.take(ctx.Request.Header, r.host[:], c.redactor.names, &c.sent)
+		if c.always() {
+			r.sent = c.requestHeaders(ctx, r, ctx.Request.Header)
+		} else {
+			r.header = maps.Clone(ctx.Request.Header)
+		}
 	}
 	return r
+}
+
+// requestHeaders gives the headers as they may be recorded.
+func (c *capture) requestHeaders(ctx *plugin.Context, r *record, header http.Header) tracing.Value {
+	r.text = c.of("request.headers", r).headers(r.text[:0], header, r.host[:], &c.sent)
+	return ctx.Trace.UTF8Text(r.text)
 }
 
 // Access wraps the request's body.
@@ -215,7 +227,7 @@ func (c *capture) FilterBody(ctx *plugin.Context, chunk []byte, eof bool) ([]byt
 func (c *capture) showsAtOnce(ctx *plugin.Context, r *record, body []byte) bool {
 	s := &r.response
 	if len(body) > s.limit || r.responseCoding != "" || c.BodyDigest == digestAlways || !c.always() ||
-		!isText(body, false) || !c.of("response.body", r).clean(body, s.format) {
+		!c.of("response.body", r).shows(body, s.format) {
 		return false
 	}
 	s.shown, s.size = ctx.Trace.UTF8Text(body), int64(len(body))
@@ -238,13 +250,12 @@ func (c *capture) Log(ctx *plugin.Context) {
 	}
 	r.request.release()
 	r.response.release()
-	r.sent.clear()
-	r.answered.clear()
 	clear(r.masked.places)
 	if cap(r.text) > maxHeaders {
 		r.text = nil
 	}
 	r.requestCoding, r.responseCoding, r.tee, r.host[0] = "", "", nil, ""
+	r.header, r.sent = nil, tracing.Value{}
 	r.masking.redactor, r.masking.marks = nil, nil
 	r.masked.places, r.masked.more = r.masked.places[:0], false
 	c.records.Put(r)
@@ -312,16 +323,17 @@ func (c *capture) describe(ctx *plugin.Context, r *record) {
 		to.set(keyTarget, tracing.StringValue(c.targets.mask(c.of("request.target", r), ctx.ForwardedURI)))
 	}
 	if c.RequestHeaders {
-		r.text = c.of("request.headers", r).headers(r.text[:0], &r.sent, &c.sent)
-		to.set(keyRequestHeaders, ctx.Trace.UTF8Text(r.text))
+		if r.header != nil {
+			r.sent = c.requestHeaders(ctx, r, r.header)
+		}
+		to.set(keyRequestHeaders, r.sent)
 	}
 	if r.tee != nil {
 		keys := bodyKeys{keyRequestBody, keyRequestBody + sizeSuffix, keyRequestBody + digestSuffix}
 		c.describeBody(to, keys, &r.request, r.requestCoding, c.of("request.body", r))
 	}
 	if c.ResponseHeaders && ctx.Response.Header != nil {
-		r.answered.take(ctx.Response.Header, nil, c.redactor.names, &c.answered)
-		r.text = c.of("response.headers", r).headers(r.text[:0], &r.answered, &c.answered)
+		r.text = c.of("response.headers", r).headers(r.text[:0], ctx.Response.Header, nil, &c.answered)
 		to.set(keyResponseHeaders, ctx.Trace.UTF8Text(r.text))
 	}
 	if c.ResponseBody {
@@ -377,13 +389,13 @@ func (c *capture) show(trace *tracing.Trace, s *sink, coding string, m *masking)
 		}
 		body, m.cut = decoded, m.cut || cut
 	}
+	if !m.cut && coding == "" && m.shows(body, s.format) {
+		return trace.UTF8Text(body)
+	}
 	if !isText(body, m.cut) {
 		return note("binary:")
 	}
 	body = wholeRunes(body)
-	if !m.cut && coding == "" && m.clean(body, s.format) {
-		return trace.UTF8Text(body)
-	}
 	out := m.text(make([]byte, 0, len(body)+len(body)/8+64), body, s.contentType)
 	if len(out) > s.limit { // masks may be longer than what they hide
 		out, m.cut = wholeRunes(out[:s.limit]), true
@@ -405,28 +417,7 @@ func isText(body []byte, cut bool) bool {
 	if cut {
 		body = wholeRunes(body)
 	}
-	return (ascii(body) || utf8.Valid(body)) && bytes.IndexByte(body, 0) < 0
-}
-
-// ascii reports whether text is ASCII, with an instruction for eight bytes of it.
-func ascii(text []byte) bool {
-	all := uint64(0)
-	for len(text) >= 64 {
-		part := (*[64]byte)(text)
-		all |= binary.LittleEndian.Uint64(part[0:8])
-		all |= binary.LittleEndian.Uint64(part[8:16])
-		all |= binary.LittleEndian.Uint64(part[16:24])
-		all |= binary.LittleEndian.Uint64(part[24:32])
-		all |= binary.LittleEndian.Uint64(part[32:40])
-		all |= binary.LittleEndian.Uint64(part[40:48])
-		all |= binary.LittleEndian.Uint64(part[48:56])
-		all |= binary.LittleEndian.Uint64(part[56:64])
-		text = text[64:]
-	}
-	for _, c := range text {
-		all |= uint64(c)
-	}
-	return all&tops == 0
+	return utf8.Valid(body) && bytes.IndexByte(body, 0) < 0
 }
 
 // wholeRunes leaves out the beginning of a character at the end of text.

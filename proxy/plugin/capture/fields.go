@@ -2,6 +2,7 @@ package capture
 
 import (
 	"math/bits"
+	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"unicode/utf8"
@@ -16,10 +17,10 @@ type headerName struct {
 	rank   uint64 // its first bytes, which nearly always tell which of two names comes first
 	quoted string // as the name of a JSON field, behind a comma and with the colon
 	secret bool
+	host   bool // it is the one that net/http keeps apart
 
 	// The value that it had, and what became of it: the messages of one client or one service are much alike.
-	kept   atomic.Pointer[keptValue]
-	missed atomic.Uint32 // how often it had another
+	kept atomic.Pointer[keptValue]
 }
 
 // keptValue is a value and what entry writes for the header that has it. It is read-only.
@@ -28,9 +29,12 @@ type keptValue struct{ value, text string }
 const (
 	// maxKept is the length up to which what became of a header is kept, in bytes.
 	maxKept = 256
-	// keepEach is how many other values a header has before one of them is kept: of some no value comes twice.
+	// keepEach is of how many new things one is kept where there is one already: some never come twice.
 	keepEach = 16
 )
+
+// seldom reports true one time in keepEach.
+func seldom() bool { return rand.Uint32()%keepEach == 0 }
 
 // header finds out about a header's name. The same come again and again, so that the last ones are kept.
 func (n *names) header(name string) *headerName {
@@ -45,7 +49,7 @@ func (n *names) header(name string) *headerName {
 	}
 	name = strings.Clone(name)
 	known := &headerName{
-		name: name, rank: rank, secret: secret(n, name),
+		name: name, rank: rank, secret: secret(n, name), host: name == hostName,
 		quoted: "," + string(appendQuoted(nil, strings.ToLower(name))) + ":",
 	}
 	if len(name) <= maxName {
@@ -96,48 +100,6 @@ func (m *masking) sorted(fields []field) []position {
 	return order
 }
 
-// headers appends headers as a JSON object in the order of their names, which are lower case. A header that came more
-// than once becomes an array.
-func (m *masking) headers(out []byte, h *head, known *layouts) []byte {
-	from := len(out)
-	names := h.names[:len(h.values)]
-	for i, values := range h.values {
-		known := names[i]
-		if kept := known.kept.Load(); kept != nil && len(values) == 1 && values[0] == kept.value {
-			out = append(out, kept.text...)
-		} else {
-			out = m.header(out, known, values)
-		}
-		if len(out)-from > maxHeaders {
-			return asObject(out, from, i+1 < len(h.values))
-		}
-	}
-	if h.names == nil {
-		order := m.sorted(h.fields)
-		known.learn(h.fields, order)
-		for i, p := range order {
-			f := &h.fields[p.at]
-			out = m.header(out, f.known, f.values)
-			if len(out)-from > maxHeaders {
-				return asObject(out, from, i+1 < len(order))
-			}
-		}
-	}
-	return asObject(out, from, false)
-}
-
-// asObject makes an object of what has been written from a place on; more: there are further headers.
-func asObject(out []byte, from int, more bool) []byte {
-	if more {
-		out = append(out, `,"…":"truncated"`...)
-	}
-	if len(out) == from {
-		return append(out, "{}"...)
-	}
-	out[from] = '{' // in the place of a comma
-	return append(out, '}')
-}
-
 // header appends a header, behind a comma, and may keep what became of it.
 func (m *masking) header(out []byte, known *headerName, values []string) []byte {
 	out = m.entry(out, known, values)
@@ -163,7 +125,7 @@ func (m *masking) entry(out []byte, known *headerName, values []string) []byte {
 
 // keep keeps what became of a header, now and then. A value with a secret is not kept: it is marked each time.
 func (m *masking) keep(known *headerName, values []string) {
-	if known.missed.Add(1)%keepEach != 1 || len(values) != 1 || known.secret || len(values[0]) > maxKept {
+	if len(values) != 1 || known.secret || len(values[0]) > maxKept || known.kept.Load() != nil && !seldom() {
 		return
 	}
 	trial := *m
@@ -253,6 +215,12 @@ var plain = func() (table [256]bool) {
 	}
 	return table
 }()
+
+// A bit of each byte of a word: the lowest, and the top one.
+const (
+	ones = 0x0101010101010101
+	tops = 0x80 * ones
+)
 
 // load reads eight bytes.
 func load(text string, at int) uint64 {

@@ -3,7 +3,6 @@ package capture
 import (
 	"fmt"
 	"net/http"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -11,9 +10,7 @@ import (
 
 // written is what becomes of headers.
 func written(m *masking, header http.Header, host []string, known *layouts) []byte {
-	var h head
-	h.take(header, host, m.names, known)
-	return m.headers(nil, &h, known)
+	return m.headers(nil, header, host, known)
 }
 
 // TestKeptValues: headers are written alike, and the same is masked, whether or not there have been such before.
@@ -58,10 +55,11 @@ func TestKeptValues(t *testing.T) {
 func TestKeepsNoSecret(t *testing.T) {
 	m := masker(&marks{}, false)
 	var known layouts
-	for i := range 3 * keepEach {
+	const each = 100 * keepEach
+	for i := range 3 * each {
 		written(m, http.Header{
 			"Authorization": {"Bearer sesame-sesame"}, "X-A": {"Bearer sesame-sesame"}, "X-B": {"https://u:sesame@a.test"},
-			"X-C": {fmt.Sprint(i / keepEach)},
+			"X-C": {fmt.Sprint(i / each)},
 		}, nil, &known)
 	}
 	for _, name := range []string{"Authorization", "X-A", "X-B"} {
@@ -79,18 +77,21 @@ func TestLayouts(t *testing.T) {
 	m := masker(&marks{}, false)
 	var known layouts
 	fits := func(header http.Header) bool {
-		var h head
-		h.take(header, nil, m.names, &known)
-		m.headers(nil, &h, &known)
-		return h.names != nil
+		names := known[len(header)].Load()
+		m.headers(nil, header, nil, &known)
+		if names == nil {
+			return false
+		}
+		_, ok := m.arranged(nil, *names, header, nil)
+		return ok
 	}
 	old, later := http.Header{"A": {"1"}, "B": {"2"}}, http.Header{"A": {"1"}, "C": {"2"}}
 	if fits(old) || !fits(old) {
 		t.Error("not known after the first time")
 	}
-	for range relearn {
+	for range 100 * keepEach {
 		if fits(later) {
-			t.Error("it gives way too early")
+			break
 		}
 	}
 	if !fits(later) || fits(old) {
@@ -110,22 +111,6 @@ func TestTargets(t *testing.T) {
 		}
 		if diff := cmp.Diff(want.places, got.places, cmp.AllowUnexported(place{})); diff != "" {
 			t.Fatalf("%s: marks (-want +got):\n%s", target, diff)
-		}
-	}
-}
-
-func TestASCII(t *testing.T) {
-	text := []byte(strings.Repeat("a", 200))
-	for length := range len(text) {
-		if !ascii(text[:length]) {
-			t.Errorf("%d bytes: not ASCII", length)
-		}
-		for at := range length {
-			text[at] = 0x80
-			if ascii(text[:length]) {
-				t.Errorf("%d bytes, 0x80 at %d: ASCII", length, at)
-			}
-			text[at] = 'a'
 		}
 	}
 }

@@ -2,133 +2,208 @@ package capture
 
 import (
 	"bytes"
-	"encoding/binary"
 	"math/bits"
+	"unicode/utf8"
+
+	"sidekong/proxy/plugin/capture/scan"
 )
 
-// clean finds out whether there is nothing to mask in lines or in JSON, without reading it token by token: of most
-// bodies that can be told at a glance. It may say no to one that has nothing secret, and yes to JSON that is malformed
-// if it has nothing secret either.
-func (m *masking) clean(in []byte, as format) bool {
-	switch first := firstByte(in); {
-	case first == '<' || as != formatText && as != formatJSON:
-		return false
-	case first == '{' || first == '[' || as == formatJSON:
-		if len(m.paths) > 0 || bytes.IndexByte(in, '\\') >= 0 || bytes.IndexByte(in, '<') >= 0 {
-			return false
-		}
-	}
-	colons := bytes.IndexByte(in, ':') >= 0
-	if colons && !m.cleanColons(in) || !m.cleanEquals(in) {
-		return false
-	}
-	if m.cards && (!colons || m.cut) {
-		if _, _, card := nextCard(in, 0, m.cut); card {
-			return false
-		}
-	}
-	_, _, scheme := nextScheme(in, 0)
-	_, _, token := nextWebToken(in, 0)
-	return !scheme && !token
+// shows reports whether a body is text in UTF-8 with nothing to mask. It may say no to one that is.
+func (m *masking) shows(body []byte, as format) bool {
+	kinds, clean := m.glance(body, as)
+	return clean && kinds&scan.NUL == 0 && (kinds&scan.Beyond == 0 || utf8.Valid(body))
+}
+
+// page is a part of a text that is looked at in one go.
+type page struct {
+	near   [before + pageSize + scan.Size]byte // with some bytes before it and behind it
+	blocks [pageSize / scan.Size]scan.Block
 }
 
 const (
-	ones = 0x0101010101010101
-	tops = 0x8080808080808080
+	pageSize = 1024
+	// before is how much of a name, with its quotes, is compared as words, in bytes.
+	before = 16
 )
 
-// cleanColons finds out whether no colon follows a secret's name, none begins a URL with a password, and whether there
-// are no card numbers.
-func (m *masking) cleanColons(in []byte) bool {
-	url := false
-	for at := m.names.pass(in, 0); at < len(in); at = m.names.pass(in, at) {
-		if numeric[in[at]] != 0 {
-			if _, _, card := cardAround(in, 0, at, m.cut); card && m.cards {
-				return false
-			}
-			at += numberPart
-			continue
-		}
-		if m.named(in, at) {
-			return false
-		}
-		at++
-		url = url || at < len(in) && in[at] == '/'
+// padding is what is behind a text; its bytes are of no kind.
+var padding = [scan.Size]byte(bytes.Repeat([]byte("x"), scan.Size))
+
+// turn takes the part of text that begins at a place, and gives its blocks with the kinds of bytes in it.
+func (p *page) turn(text []byte, from int) ([]scan.Block, scan.Kinds) {
+	if from == 0 {
+		clear(p.near[:before])
+	} else {
+		copy(p.near[:before], text[from-before:])
 	}
-	if url {
-		_, _, url = nextUserInfo(in, 0)
+	size := copy(p.near[before:before+pageSize+1], text[from:])
+	if size <= pageSize {
+		copy(p.near[before+size:], padding[:])
 	}
-	return !url
+	blocks := p.blocks[:(min(size, pageSize)+scan.Size-1)/scan.Size]
+	return blocks, scan.Text(blocks, p.near[before:])
 }
 
-// pass goes from position at on over all that needs no closer look. It gives the place of a colon, unless the known name
-// of a JSON field or the hour or minute of a time is before it; of numberPart bytes in a number; or, seldom, of another
-// byte behind a colon. It is len(in) if there is none.
-func (n *names) pass(in []byte, at int) int {
-	const (
-		colons = ':' * ones
-		kind   = 0xe0 * ones >> (64 - 8*numberPart) // of digits, spaces, hyphens and colons: all are 0x20 to 0x3f
-	)
-	at = max(at, 0) // as it is: so the compiler knows
-	for ; at <= len(in)-8; at += 8 {
-		off := binary.LittleEndian.Uint64(in[at:at+8]) ^ colons
-		if off&kind == 0 && numeric[in[at]]&numeric[in[at+numberPart-1]] != 0 && inNumber(in, at) {
-			return at
-		}
-		if (off-ones)&tops == 0 { // zeros(off) is 0 then
-			continue
-		}
-		for hits := zeros(off); hits != 0; hits &= hits - 1 {
-			colon := at + bits.TrailingZeros64(hits)/8
-			if colon < 17 || colon >= len(in)-1 || in[colon+1] == '/' {
-				return colon
-			}
-			if in[colon-1] != '"' {
-				if !n.timely && (minuteEnds(in[colon-3:colon]) || hourEnds(in[colon-16:colon])) {
-					continue
-				}
-				return colon
-			}
-			name, ok := fieldNameIn(binary.BigEndian.Uint64(in[colon-17:colon-9]), binary.BigEndian.Uint64(in[colon-9:colon-1]))
-			if !ok {
-				return colon
-			}
-			if known := n.seen[name.hash()].Load(); known == nil || *known != name {
-				return colon
-			}
-		}
-	}
-	for ; at < len(in); at++ {
-		if in[at] == ':' || inNumber(in, at) {
-			return at
-		}
-	}
-	return at
+// word reads eight bytes from at-before on.
+func (p *page) word(at uint) uint64 {
+	return uint64(p.near[at]) | uint64(p.near[at+1])<<8 | uint64(p.near[at+2])<<16 | uint64(p.near[at+3])<<24 |
+		uint64(p.near[at+4])<<32 | uint64(p.near[at+5])<<40 | uint64(p.near[at+6])<<48 | uint64(p.near[at+7])<<56
 }
 
-// zeros has the top bit of each byte of word that is zero, up from the lowest such byte; above it there may be more.
-func zeros(word uint64) uint64 { return (word - ones) &^ word & tops }
-
-// numberPart is how many bytes of a card number, or more, are in one of the words of text that it is in: it has minCard
-// at least.
-const numberPart = minCard - 7
-
-// inNumber reports whether the numberPart bytes at in[at] stand among minCard digits and separators or more in a row.
-func inNumber(in []byte, at int) bool {
-	count := 0
-	for _, c := range in[at:min(at+minCard, len(in))] {
-		if numeric[c] == 0 {
-			break
+// glance finds out whether there is nothing to mask in lines or in JSON, without reading it token by token: of most texts
+// that can be told so. It may say no to one that has nothing secret, and yes to JSON that is malformed if it has nothing
+// secret either. kinds are those of all bytes where clean is true.
+func (m *masking) glance(in []byte, as format) (kinds scan.Kinds, clean bool) {
+	v := view{in: in, field: &m.names.start}
+	switch first := firstByte(in); {
+	case first == '<' || as != formatText && as != formatJSON:
+		return 0, false
+	case first == '{' || first == '[' || as == formatJSON:
+		if v.json = true; len(m.paths) > 0 {
+			return 0, false
 		}
-		count++
 	}
-	if count < numberPart {
-		return false
+	if m.page == nil {
+		m.page = new(page)
 	}
-	for ; at > 0 && count < minCard && numeric[in[at-1]] != 0; at-- {
-		count++
+	for from := 0; from < len(in); from += pageSize {
+		blocks, found := m.page.turn(in, from)
+		if kinds |= found; v.json && !v.escaped && found&scan.Special != 0 {
+			if v.escaped, v.url = plainEscapes(in); !v.escaped {
+				return 0, false
+			}
+			if from > 0 { // what has been seen may go on behind an escape
+				v.field, v.number, from = &m.names.start, 0, -pageSize
+				continue
+			}
+		}
+		if kinds&scan.Colon != 0 && !m.names.read(&v, m.page, from, len(blocks)) ||
+			m.cards && m.cardIn(&v, from, blocks) || kinds&scan.Sign != 0 && v.credentialIn(from, blocks) {
+			return 0, false
+		}
 	}
-	return count >= minCard
+	if m.cut && m.cards {
+		if _, _, card := nextCard(in, 0, true); card {
+			return 0, false
+		}
+	}
+	return kinds, (kinds&scan.Equals == 0 || m.cleanEquals(in)) && !(v.url && v.hasUserInfo())
+}
+
+// view is what a glance has seen of a text so far.
+type view struct {
+	in      []byte
+	field   *fieldName // the last one that is known
+	json    bool
+	escaped bool // it is JSON with escapes
+	url     bool // there may be one
+	number  int  // how many digits and separators there are in a row at the end
+}
+
+// plainEscapes reports whether JSON is free of markup, and its escapes stand for bytes that matter nowhere and are part of no
+// name. url: there is a slash behind a colon.
+func plainEscapes(in []byte) (plain, url bool) {
+	if bytes.IndexByte(in, '<') >= 0 {
+		return false, url
+	}
+	for at := 0; ; {
+		next := bytes.IndexByte(in[at:], '\\')
+		if next < 0 {
+			return true, url
+		}
+		if at += next + 2; at > len(in) {
+			return false, url
+		}
+		switch in[at-1] {
+		case '/':
+			url = url || at > 2 && in[at-3] == ':'
+		case 'n', 'r', 't', 'b', 'f', '\\':
+		case '"': // neither within a name nor at its end, in JSON within a string
+			rest := bytes.TrimLeft(in[at:], " \t\r\n")
+			if len(rest) > 0 && rest[0] == ':' {
+				return false, url
+			}
+			end := bytes.IndexByte(in[at:], '"') + 1
+			if rest = bytes.TrimLeft(in[at+end:], " \t\r\n"); end == 0 || len(rest) > 0 && rest[0] == ':' {
+				return false, url
+			}
+		case 'u':
+			if at+4 > len(in) || in[at] == '0' && in[at+1] == '0' && in[at+2] < '8' {
+				return false, url
+			}
+		default:
+			return false, url
+		}
+	}
+}
+
+// hasUserInfo reports whether there is a name or a password in a URL. It may say yes where there is none.
+func (v *view) hasUserInfo() bool {
+	if v.escaped {
+		return bytes.IndexByte(v.in, '@') >= 0
+	}
+	_, _, ok := nextUserInfo(v.in, 0)
+	return ok
+}
+
+// credentialIn reports whether there is a credential or a token in blocks, of which the first is about in[at]. It may say yes
+// where there is none.
+func (v *view) credentialIn(at int, blocks []scan.Block) bool {
+	in := v.in
+	for i := range blocks {
+		for hits := blocks[i].Signs; hits != 0; hits &= hits - 1 {
+			sign := at + i*scan.Size + bits.TrailingZeros64(hits)
+			switch rest := in[sign+1:]; {
+			case len(rest) == 0:
+				continue
+			case rest[0] == 'e' && bytes.HasPrefix(rest, []byte("earer ")):
+			case rest[0] == 'a' && bytes.HasPrefix(rest, []byte("asic ")):
+			case sign >= 2 && in[sign-1] == 'y' && in[sign-2] == 'e':
+			default:
+				continue
+			}
+			_, _, scheme := nextScheme(in, sign)
+			_, _, token := nextWebToken(in, sign)
+			if scheme || token || v.json { // a text in JSON may end where this one does not
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// cardIn reports whether there is a card number in blocks, of which the first is about in[at]. It may say yes where there is
+// none.
+func (m *masking) cardIn(v *view, at int, blocks []scan.Block) bool {
+	number := v.number
+	for i := range blocks {
+		numbers := blocks[i].Numbers
+		two := numbers & (numbers << 1)
+		four := two & (two << 2)
+		ends := four & (four << 4) & (four << 8) & (numbers << (minCard - 1)) // where minCard in a row end
+		if more := bits.TrailingZeros64(^numbers); number+more >= minCard {
+			ends |= (1<<more - 1) &^ (1<<max(0, minCard-1-number) - 1)
+		}
+		number = bits.LeadingZeros64(^numbers)
+		if ends != 0 && (v.escaped || m.cardAt(v.in, at+i*scan.Size, ends)) {
+			return true
+		}
+	}
+	v.number = number
+	return false
+}
+
+// cardAt reports whether there is a card number where minCard digits and separators end in a row, which is at the bits of
+// ends, the lowest standing for in[at].
+func (m *masking) cardAt(in []byte, at int, ends uint64) bool {
+	for ends != 0 {
+		end := bits.TrailingZeros64(ends)
+		if _, _, card := cardAround(in, 0, at+end, m.cut); card {
+			return true
+		}
+		ends &^= 1<<(end+minCard-1) - 1 // a number that this place is not in goes on behind them
+	}
+	return false
 }
 
 // cleanEquals finds out whether no equals sign follows a secret's name.
@@ -138,28 +213,20 @@ func (m *masking) cleanEquals(in []byte) bool {
 		if next < 0 {
 			return true
 		}
-		if at += next; m.named(in, at) {
+		if at += next; m.names.named(in[:at]) {
 			return false
 		}
 	}
 }
 
-// named reports whether the colon or equals sign at in[mark] follows a name that means a secret, or one that is too long
-// to tell.
-func (m *masking) named(in []byte, mark int) bool {
-	end, quoted := mark, false
+// named reports whether in ends in a name that means a secret, or one that is too long to tell or escaped.
+func (n *names) named(in []byte) bool {
+	end, quoted := len(in), false
 	for ; end > 0; end-- {
 		if c := in[end-1]; c == '"' {
 			quoted = true
 		} else if c > ' ' && c != '\'' && c != '\\' {
 			break
-		}
-	}
-	known := (*[16]byte)(nil)
-	if quoted && end >= 16 {
-		known = (*[16]byte)(in[end-16:])
-		if m.names.knows(known) {
-			return false
 		}
 	}
 	start := end
@@ -173,22 +240,16 @@ func (m *masking) named(in []byte, mark int) bool {
 		}
 	}
 	name := in[start:end]
-	if len(name) > maxName || bytes.IndexByte(name, '%') >= 0 || unsafe(m.names, name) {
-		return true
-	}
-	if known != nil {
-		m.names.learn(known)
-	}
-	return false
+	return len(name) > maxName || bytes.IndexByte(name, '%') >= 0 || bytes.IndexByte(name, '\\') >= 0 ||
+		start > 0 && in[start-1] == '\\' || unsafe(n, name)
 }
 
-// minuteEnds reports whether three bytes of text are a minute, behind the hour's colon.
-func minuteEnds(text []byte) bool { return text[0] == ':' && digit(text[1]) && digit(text[2]) }
+// minuteEnds reports whether eight bytes of text end in a minute, behind the hour's colon.
+func minuteEnds(text uint64) bool { return minute.fits(text >> 40) }
 
-// hourEnds reports whether 16 bytes of text are a date and an hour, as "2026-01-02T03, behind no letter.
-func hourEnds(text []byte) bool {
-	return hour.fits(binary.LittleEndian.Uint64(text[8:16])) &&
-		year.fits(binary.LittleEndian.Uint64(text[:8])>>24) && text[2] <= '"'
+// hourEnds reports whether 16 bytes of text end in a date and an hour, as 2026-01-02T03, behind no letter.
+func hourEnds(head, tail uint64) bool {
+	return hour.fits(tail) && year.fits(head>>24) && head>>16&0xff <= '"'
 }
 
 // pattern is what up to eight bytes may be: a digit where it has a zero, else the byte that it has.
@@ -196,8 +257,9 @@ type pattern struct{ bytes, room uint64 } // room is what may be added to a byte
 
 // The parts of a date and time.
 var (
-	year = patternOf("0000-")
-	hour = patternOf("00-00T00")
+	year   = patternOf("0000-")
+	hour   = patternOf("00-00T00")
+	minute = patternOf(":00")
 )
 
 func patternOf(text string) pattern {

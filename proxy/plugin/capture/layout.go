@@ -2,27 +2,16 @@ package capture
 
 import (
 	"net/http"
-	"slices"
 	"sync/atomic"
 )
 
 // layouts are the names, in order, of headers that came together, the newest by their number. The messages of one client
 // or one service are much alike, so that most headers need not be put in order. The zero value is ready to use, by several
 // goroutines.
-type layouts [16]struct {
-	names  atomic.Pointer[[]*headerName] // read-only
-	missed atomic.Uint32                 // messages that these names did not fit
-}
+type layouts [16]atomic.Pointer[[]*headerName] // read-only
 
-// relearn is how many messages a layout does not fit, one after the other or not, until it gives way to another.
-const relearn = 8
-
-// head is the headers of a message.
-type head struct {
-	names  []*headerName // in order; nil: fields has the headers, in none
-	values [][]string    // of names
-	fields []field
-}
+// hostName is a header that net/http keeps apart from the others.
+const hostName = "Host"
 
 // field is a header with its values, of which there is one at least.
 type field struct {
@@ -30,54 +19,76 @@ type field struct {
 	values []string
 }
 
-func (h *head) clear() {
-	clear(h.values)
-	clear(h.fields)
-	h.names, h.values, h.fields = nil, h.values[:0], h.fields[:0]
-}
-
-// hostName is a header that net/http keeps apart from the others.
-const hostName = "Host"
-
-// take notes headers and, of a request, the host. The values are not read before the end, when it is known whether they
-// are of interest.
-func (h *head) take(header http.Header, host []string, n *names, known *layouts) {
+// headers appends headers and, of a request, the host as a JSON object in the order of their names, which are lower case.
+// A header that came more than once becomes an array.
+func (m *masking) headers(out []byte, header http.Header, host []string, known *layouts) []byte {
 	size := len(header) + len(host)
-	if names := known[size%len(known)].names.Load(); names != nil && len(*names) == size && h.arrange(*names, header, host) {
-		return
+	if names := known[size%len(known)].Load(); names != nil && len(*names) == size {
+		if out, ok := m.arranged(out, *names, header, host); ok {
+			return out
+		}
 	}
-	h.clear()
+	m.fields = m.fields[:0]
 	if len(host) > 0 {
-		h.fields = append(h.fields, field{n.header(hostName), host})
+		m.fields = append(m.fields, field{m.names.header(hostName), host})
 	}
 	for name, values := range header {
 		if len(values) > 0 {
-			h.fields = append(h.fields, field{n.header(name), values})
+			m.fields = append(m.fields, field{m.names.header(name), values})
 		}
 	}
+	from, more := len(out), false
+	order := m.sorted(m.fields)
+	known.learn(m.fields, order)
+	for i, p := range order {
+		f := &m.fields[p.at]
+		if out = m.header(out, f.known, f.values); len(out)-from > maxHeaders {
+			more = i+1 < len(order)
+			break
+		}
+	}
+	clear(m.fields)
+	return asObject(out, from, more)
 }
 
-// arrange notes as many headers as there are names. It reports whether they are the same ones.
-func (h *head) arrange(names []*headerName, header http.Header, host []string) bool {
-	h.names, h.values = names, slices.Grow(h.values, len(names))[:len(names)]
-	to := h.values[:len(names)]
+// arranged is headers of as many headers as there are names. ok is false where they have others.
+func (m *masking) arranged(out []byte, names []*headerName, header http.Header, host []string) (_ []byte, ok bool) {
+	from := len(out)
 	for i, known := range names {
-		values := header[known.name]
-		if len(values) == 0 {
-			if known.name != hostName || len(host) == 0 {
-				return false
+		values := host
+		if !known.host || len(host) == 0 {
+			if values = header[known.name]; len(values) == 0 {
+				return out[:from], false
 			}
-			values = host
 		}
-		to[i] = values
+		if kept := known.kept.Load(); kept != nil && len(values) == 1 && values[0] == kept.value {
+			out = append(out, kept.text...)
+		} else {
+			out = m.header(out, known, values)
+		}
+		if len(out)-from > maxHeaders {
+			return asObject(out, from, i+1 < len(names)), true
+		}
 	}
-	return true
+	return asObject(out, from, false), true
+}
+
+// asObject makes an object of what has been written from a place on; more: there are further headers.
+func asObject(out []byte, from int, more bool) []byte {
+	if more {
+		out = append(out, `,"…":"truncated"`...)
+	}
+	if len(out) == from {
+		return append(out, "{}"...)
+	}
+	out[from] = '{' // in the place of a comma
+	return append(out, '}')
 }
 
 // learn makes a layout of headers that fitted none, now and then.
 func (l *layouts) learn(fields []field, order []position) {
 	at := &l[len(fields)%len(l)]
-	if at.missed.Add(1)%relearn != 1 || len(fields) > maxSorted {
+	if len(fields) > maxSorted || at.Load() != nil && !seldom() {
 		return
 	}
 	names := make([]*headerName, len(order))
@@ -86,5 +97,5 @@ func (l *layouts) learn(fields []field, order []position) {
 			return // the host's name, which stands for two
 		}
 	}
-	at.names.Store(&names)
+	at.Store(&names)
 }

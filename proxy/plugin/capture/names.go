@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"encoding/binary"
 	"errors"
 	"slices"
 	"strings"
@@ -35,15 +34,12 @@ type names struct {
 	harmless map[string]struct{}
 	timely   bool // one of the names could be part of a time of day, as "2026-01-02T03"
 
-	// seen are names of JSON fields that mean no secret, each at the place that its hash says: the same come again and
-	// again. headers is the like for names of headers, secret or not. These two alone change.
-	seen    [256]atomic.Pointer[fieldName]
+	// What is known of names that have been: start stands before all fields, headers has those of headers, secret or not, each
+	// at the place that its hash says. These alone change.
+	start   fieldName
+	fields  *fieldNames
 	headers [512]atomic.Pointer[headerName]
 }
-
-// fieldName is the name of a JSON field of up to 15 bytes, behind zeros and a quote, the last byte being the lowest of
-// tail.
-type fieldName struct{ head, tail uint64 }
 
 // States with a meaning of their own. Once found, always found.
 const (
@@ -127,7 +123,7 @@ var errNames = errors.New("too many names to mask")
 
 // newNames makes the automaton of the names that are always looked for, and more, less the harmless ones.
 func newNames(more, harmless []string) (*names, error) {
-	n := &names{harmless: map[string]struct{}{}}
+	n := &names{harmless: map[string]struct{}{}, fields: newFieldNames()}
 	for _, name := range slices.Concat(harmlessNames, harmless) {
 		n.harmless[fold(name)] = struct{}{}
 	}
@@ -245,34 +241,4 @@ func unsafe[T ~string | ~[]byte](n *names, name T) bool {
 		state = uint(next[state<<6+uint(classOf[name[i]])])
 	}
 	return n.ends[state]
-}
-
-// fieldNameIn takes the name that ends 16 bytes of text, and begins behind their last quote. They are given with the last
-// one lowest. ok is false where it is longer than 15 bytes.
-func fieldNameIn(head, tail uint64) (name fieldName, ok bool) {
-	const quotes = '"' * ones
-	if hits := zeros(tail ^ quotes); hits != 0 { // the last quote is the lowest byte that equals one
-		return fieldName{0, tail & (hits ^ (hits - 1))}, true
-	}
-	hits := zeros(head ^ quotes)
-	return fieldName{head & (hits ^ (hits - 1)), tail}, hits != 0
-}
-
-func (f fieldName) hash() uint64 { return (f.head ^ f.tail) * 0x9e3779b97f4a7c15 >> 56 }
-
-// knows reports whether the name of a JSON field that ends text is known to mean no secret.
-func (n *names) knows(text *[16]byte) bool {
-	name, ok := fieldNameIn(binary.BigEndian.Uint64(text[:]), binary.BigEndian.Uint64(text[8:]))
-	if !ok {
-		return false
-	}
-	known := n.seen[name.hash()].Load()
-	return known != nil && *known == name
-}
-
-// learn notes that the name of a JSON field that ends text means no secret.
-func (n *names) learn(text *[16]byte) {
-	if name, ok := fieldNameIn(binary.BigEndian.Uint64(text[:]), binary.BigEndian.Uint64(text[8:])); ok {
-		n.seen[name.hash()].Store(&name)
-	}
 }

@@ -69,10 +69,14 @@ func (m *marks) appendJSON(out []byte) []byte {
 type masking struct {
 	*redactor
 	marks *marks
-	part  string     // "request.body"
-	cut   bool       // the text goes on unseen
-	depth int        // of texts within texts
-	order []position // room for that of headers
+	part  string // "request.body"
+	cut   bool   // the text goes on unseen
+	depth int    // of texts within texts
+
+	// Room to work in.
+	page   *page
+	fields []field
+	order  []position
 }
 
 // maxNested bounds texts within texts, a JSON document in a string of another for example.
@@ -127,7 +131,7 @@ func (m *masking) text(out, in []byte, contentType string) []byte {
 		return append(out, in...)
 	}
 	as := formatOf(mediaType(contentType))
-	if m.clean(in, as) {
+	if _, clean := m.glance(in, as); clean {
 		return append(out, in...)
 	}
 	from := len(out)
@@ -386,21 +390,19 @@ func (m *masking) target(target string) string {
 
 // targets are some in which there was nothing to mask, by their length: the same come again and again. The zero value is
 // ready to use, by several goroutines.
-type targets [16]struct {
-	clean  atomic.Pointer[string]
-	missed atomic.Uint32 // how often there was another
-}
+type targets [16]atomic.Pointer[string]
 
 // mask is m.target.
 func (t *targets) mask(m *masking, target string) string {
 	at := &t[len(target)%len(t)]
-	if clean := at.clean.Load(); clean != nil && *clean == target {
+	clean := at.Load()
+	if clean != nil && *clean == target {
 		return target
 	}
 	shown := m.target(target)
-	if at.missed.Add(1)%keepEach == 1 && shown == target && len(target) <= maxKept {
+	if shown == target && len(target) <= maxKept && (clean == nil || seldom()) {
 		clean := strings.Clone(target)
-		at.clean.Store(&clean)
+		at.Store(&clean)
 	}
 	return shown
 }

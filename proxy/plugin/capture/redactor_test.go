@@ -132,7 +132,7 @@ func TestText(t *testing.T) {
 			if got := string(m.text(nil, []byte(c.in), c.as)); got != c.want {
 				t.Errorf("without paths: got %s, want %s", got, c.want)
 			}
-			if m.clean([]byte(c.in), formatOf(mediaType(c.as))) != (c.marks == "") && strings.IndexByte(c.in, '\\') < 0 && c.name != "harmless names" && c.want != c.in {
+			if clean(m, []byte(c.in), formatOf(mediaType(c.as))) != (c.marks == "") && strings.IndexByte(c.in, '\\') < 0 && c.name != "harmless names" && c.want != c.in {
 				t.Errorf("clean: got %v", c.marks != "")
 			}
 		})
@@ -177,6 +177,7 @@ func FuzzGlance(f *testing.F) {
 		"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 		`{"id":12,"name":"Ann","created_at":"2026-01-02T03:04:05Z","pin":1}`, `{"a":1,"b":["x@y","12:30"],"n":1700000000000}`, `token"" : x`, "token\\ \\ : x",
 		`{"number":"4111 1111-1111 1111"}`, `{"to":"https://u:p@a.test/"}`, `x "token2T03:04"`, "[12:00:01] started",
+		`{"a":"\u00e9 \"b\" \/ \n","c\"d":1}`, `{"":":04:\/\/u:p@h"}`, `{"a":"{\"pin\":1}"}`, `{"a":"\n4111111111111111"}`, `{"a":"Basic plan","b":"eyJ"}`,
 	} {
 		f.Add(seed)
 	}
@@ -201,6 +202,11 @@ func FuzzGlance(f *testing.F) {
 	})
 }
 
+func clean(m *masking, text []byte, as format) bool {
+	_, clean := m.glance(text, as)
+	return clean
+}
+
 // checkClean reports a text that is clean where a close look finds something to mask. JSON that is malformed is none of
 // it, nor are the digits at the end of a string in a text that was cut: the string is read as if it were cut itself. Both
 // are looked at as lines.
@@ -211,7 +217,7 @@ func checkClean(t *testing.T, text string) {
 			var found marks
 			m := masker(&found, cut)
 			m.paths = nil
-			if !m.clean([]byte(text), as) {
+			if !clean(m, []byte(text), as) {
 				continue
 			}
 			got := string(m.shapes(m.read(nil, []byte(text), as, ""), 0))
@@ -231,33 +237,70 @@ func TestClean(t *testing.T) {
 		`"id"`, `"created_at"`, `"first_name"`, `"password"`, `"pin"`, `"a_rather_long_name"`, `"api_key"`, `""`, `"`, "'", ":", " : ", "=", ",", "{", "}", "[", "]",
 		`"2026-01-02T03:04:05Z"`, "token2026-01-02T03:04", "pin2T03:04", "12:34", "4111 1111 1111 1111", "4111111111111111", "1700000000000",
 		"https://", "u:p@a.test", "://", "/", "@", " ", "\n", "token", "x", "é", ";", "%", "\x00", "0", "true", "Bearer abcdefgh", "eyJhbGciOi.eyJzdWIiOi.c2ln",
+		`\n`, `\"`, `\\`, `\/`, `\t`, `\u00e9`, `\u0070`, `\u003a`, `"a\"`, `{\"pin\":1}`, `{\"id\":"1"}`, "pin", `Bearer ab\/cdefghi`, "eyJ", `:\/\/`, `"x":"`, `","`,
+	}
+	characters := []string{ // of strings; of names the first ones
+		"x", "pin", "token", `\n`, `\"`, `\\`, `\/`, `\t`, `\u00e9`, `\u0070`, " ", ":", "=", "4111111111111111", "Bearer ", "ab", "cdefgh", "eyJhbGciOi",
+		".", "://", `:\/\/`, "u:p@h", "'", "{", "[", "1", "-", "é", ",", "@", "&", "?", "%", "2026-01-02T03:04:05Z", ":04", "0",
 	}
 	random := rand.New(rand.NewPCG(1, 2))
-	for range 20_000 {
-		text := strings.Repeat(" ", random.IntN(20)) + []string{"", "{", `{"name":1,`, "[1,"}[random.IntN(4)]
-		for range random.IntN(12) {
-			text += pieces[random.IntN(len(pieces))]
+	some := func(of []string, most int) string {
+		var text strings.Builder
+		for range random.IntN(most) {
+			text.WriteString(of[random.IntN(len(of))])
 		}
-		checkClean(t, text)
+		return text.String()
+	}
+	for range 40_000 {
+		checkClean(t, strings.Repeat(" ", random.IntN(20))+[]string{"", "{", `{"name":1,`, "[1,"}[random.IntN(4)]+some(pieces, 12))
+		object := "{" // well-formed
+		if random.IntN(20) == 0 {
+			object += `"long":"` + strings.Repeat("-x", pageSize/2-random.IntN(40)) + `",`
+		}
+		for range random.IntN(3) {
+			object += `"` + some(characters[:12], 4) + `":"` + some(characters, 8) + `",`
+		}
+		checkClean(t, object+`"last":1}`)
 	}
 }
 
 // TestCleanJSON: what has nothing secret is clean, also the second time, when its names are known.
 func TestCleanJSON(t *testing.T) {
 	spaced := strings.NewReplacer(`":`, `" : `, ",", ",\n\t").Replace(benchJSON)
-	for _, text := range []string{benchJSON, spaced, `{"at":"2026-01-02T03:04:05Z","ms":1700000000000,"to":"https://a.test/?b=c","é":1}`} {
+	escaped := strings.NewReplacer("Ann Example", `A\u00e9 \"E\" \\ \n`, "example.test", strings.Repeat("x", pageSize/2)).Replace(benchJSON)
+	for _, text := range []string{benchJSON, spaced, escaped, `{"to":"https:\/\/a.test\/b"}`, `{"at":"2026-01-02T03:04:05Z","ms":1700000000000,"to":"https://a.test/?b=c","é":1}`} {
 		m := masker(&marks{}, false)
 		m.paths = nil
 		for range 2 {
-			if !m.clean([]byte(text), formatJSON) {
+			if !clean(m, []byte(text), formatJSON) {
 				t.Errorf("%.60s is not clean", text)
 			}
 		}
-		for _, secret := range []string{`,"pin":1`, `,"x":4111111111111111`, `,"x":"https://u:p@a.test"`, `,"x":"token=1"`, `,"x":"eyJhbGciOi.eyJzdWIiOi.c2ln"`} {
+		for _, secret := range []string{
+			`,"pin":1`, `,"x":4111111111111111`, `,"x":"https://u:p@a.test"`, `,"x":"token=1"`, `,"x":"eyJhbGciOi.eyJzdWIiOi.c2ln"`, `,"x":"https:\/\/u:p@a.test"`, `,"x":"\n4111111111111111"`, `,"p\u0069n":1`,
+			`,"to\"ken":1`, `,"x":"Bearer ab\/cdefgh"`, `,"x":"{\"pin\":1}"`, `,"x":"\tpin: 1"`, `,"x":"p\u003d1"`,
+		} {
 			for at := range len(text) {
-				if strings.HasPrefix(text[at:], `,"`) && m.clean([]byte(text[:at]+secret+text[at:]), formatJSON) {
+				if strings.HasPrefix(text[at:], `,"`) && clean(m, []byte(text[:at]+secret+text[at:]), formatJSON) {
 					t.Errorf("with %s at %d: clean", secret, at)
 				}
+			}
+		}
+	}
+}
+
+// TestCleanPages: a secret is found wherever the end of a page cuts it.
+func TestCleanPages(t *testing.T) {
+	for _, secret := range []string{
+		"4111 1111 1111 1111", "4111111111111111", "Bearer abcdefgh", "eyJhbGciOi.eyJzdWIiOi.c2ln", "https://u:p@a.test", "token=1", `","pin":1,"x":"`,
+		`Bearer ab\/cdefgh`, `\n4111111111111111`, `\neyJhbGciOi.eyJzdWIiOi.c2ln`, `https:\/\/u:p@a.test`, `\tpin: 1`, `{\"pin\":1}`, `","p\u0069n":1,"x":"`,
+	} {
+		for length := pageSize - 2*len(secret) - before; length < pageSize+before; length++ {
+			m := masker(&marks{}, false)
+			m.paths = nil
+			text := `{"` + strings.Repeat("a", 8) + `":"` + strings.Repeat("-x", length/2)[:length-1] + ` ` + secret + `"}`
+			if clean(m, []byte(text), formatJSON) {
+				t.Errorf("with %s behind %d bytes: clean", secret, length)
 			}
 		}
 	}
@@ -272,7 +315,7 @@ func TestTimelyNames(t *testing.T) {
 		}
 		m := masker(&marks{}, false)
 		m.paths, m.names = nil, n
-		if m.clean([]byte(`{"a":"b","created_at":"2026-01-02T03:04:05Z"}`), formatJSON) {
+		if clean(m, []byte(`{"a":"b","created_at":"2026-01-02T03:04:05Z"}`), formatJSON) {
 			t.Errorf("%s is not found", name)
 		}
 	}
