@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -195,7 +196,7 @@ func least(kept *time.Duration, d time.Duration) {
 }
 
 // chosen are the rows of the peers that are to be measured.
-func (p plan) chosen(all []peer) []*row {
+func (p plan) chosen(all ...peer) []*row {
 	var rows []*row
 	for _, peer := range all {
 		if p.only == "" || slices.Contains(strings.Split(p.only, ","), peer.name) {
@@ -209,7 +210,7 @@ func (p plan) chosen(all []peer) []*row {
 func (b *bench) programs(ctx context.Context, rows []*row) map[*row]string {
 	found := map[*row]string{}
 	for _, r := range rows {
-		found[r], r.err = r.peer.program(ctx, b.folder)
+		found[r], r.err = r.peer.program(ctx, cmp.Or(b.plan.programs, b.folder))
 	}
 	return found
 }
@@ -221,7 +222,7 @@ func measurePeers(ctx context.Context, p plan, out io.Writer) error {
 		return err
 	}
 	defer b.close()
-	rows := p.chosen(peers())
+	rows := p.chosen(peers()...)
 	programs := b.programs(ctx, rows)
 	for i := range p.rounds {
 		for _, r := range rows {
@@ -257,9 +258,9 @@ func measureLadder(ctx context.Context, p plan, out io.Writer) error {
 	}
 	defer b.close()
 	if b.counter == none {
-		return errors.New("neither perf's counters nor valgrind is here to count instructions")
+		return errors.New("neither perf's counters nor valgrind is here to count instructions: bench vm does without")
 	}
-	rows := p.chosen(steps())
+	rows := p.chosen(steps()...)
 	programs := b.programs(ctx, rows)
 	b.countAll(ctx, rows, programs)
 	writeLadder(ctx, out, b, rows)

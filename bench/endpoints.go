@@ -58,31 +58,36 @@ func serve(ctx context.Context, addresses int, handler http.Handler) error {
 	return nil
 }
 
-// jsonPath begins the paths under which the backend answers with JSON; under others it does with text.
-const jsonPath = "/json"
+// jsonAddress is where the backend answers with JSON; elsewhere it does with text.
+const jsonAddress = targets + 1
 
 func backend() http.Handler {
-	kinds := [...]struct {
-		contentType []string
-		body        []byte
-	}{
-		{[]string{"text/plain"}, []byte(strings.Repeat("x", bodySize))},
-		{[]string{"application/json"}, []byte(people())},
+	var bodies [16][]byte
+	for i := range bodies {
+		bodies[i] = []byte(people(i))
 	}
+	text, answers := []byte(strings.Repeat("x", bodySize)), new(atomic.Uint32)
+	plain, coded := []string{"text/plain"}, []string{"application/json"}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		kind := &kinds[0]
-		if strings.HasPrefix(r.URL.Path, jsonPath) {
-			kind = &kinds[1]
+		contentType, body := plain, text
+		if address, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok && address.IP[len(address.IP)-1] == jsonAddress {
+			contentType, body = coded, bodies[answers.Add(1)%uint32(len(bodies))]
 		}
-		w.Header()["Content-Type"] = kind.contentType
-		_, _ = w.Write(kind.body)
+		w.Header()["Content-Type"] = contentType
+		_, _ = w.Write(body)
 	})
 }
 
-// people is JSON as an API answers with, of bodySize bytes and 45 members.
-func people() string {
-	const person = `{"id":1234,"name":"Ann Example","email":"ann@example.test","active":true,"tags":["a","b"],"created_at":"2026-01-02T03:04:05Z"}`
-	text := `{"kind":"person","items":[` + strings.Repeat(person+",", 6) + person + `],"next":"`
+// people is JSON as an API answers with, of bodySize bytes and 45 members. Their values differ with n.
+func people(n int) string {
+	var b strings.Builder
+	b.WriteString(`{"kind":"person","items":[`)
+	for i := range 7 {
+		name := [...]string{"Ann Example", "Bo Li", "Jean-Baptiste Doe", "Zoe Blum", "Emile Roy"}[(n+i)%5]
+		fmt.Fprintf(&b, `{"id":%d,"name":%q,"email":"p%d@example.test","active":%t,"tags":["a","b%d"],"created_at":"2026-01-%02dT03:%02d:05Z"},`,
+			40*n+i, name, 17*n*i, (n+i)%3 > 0, n, n+i+1, n*3)
+	}
+	text := strings.TrimSuffix(b.String(), ",") + `],"next":"`
 	return text + strings.Repeat("n", bodySize-len(text)-2) + `"}`
 }
 

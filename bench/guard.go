@@ -118,7 +118,7 @@ func ratios(ctx context.Context, p plan, limits []limit, measured map[limit]floa
 		fmt.Fprintln(out, "instructions: LEFT OUT, neither perf's counters nor valgrind is here")
 		return nil
 	}
-	rows := p.chosen(steps())
+	rows := p.chosen(steps()...)
 	b.countAll(ctx, rows, b.programs(ctx, rows))
 	if err := failures(rows); err != nil {
 		return err

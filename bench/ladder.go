@@ -37,7 +37,8 @@ func captureYAML(s site) string { return tracedYAML(s) + "- name: sidekong-captu
 
 // captureJSONYAML is captureYAML with another answer.
 func captureJSONYAML(s site) string {
-	s.backend += jsonPath
+	_, port, _ := strings.Cut(s.backend, ":")
+	s.backend = fmt.Sprintf("127.0.0.%d:%s", jsonAddress, port)
 	return captureYAML(s)
 }
 

@@ -53,12 +53,17 @@ func (p peer) program(ctx context.Context, folder string) (string, error) {
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-o", path, p.path)
-	build.Dir = p.module
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build: %w: %s", err, tail(string(out)))
+	return path, build(ctx, p.module, p.path, path)
+}
+
+// build builds a program that needs no library of the machine that it runs on.
+func build(ctx context.Context, module, path, to string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", to, path)
+	cmd.Dir, cmd.Env = module, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build: %w: %s", err, tail(string(out)))
 	}
-	return path, nil
+	return nil
 }
 
 // peers are all, the yardstick first.

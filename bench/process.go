@@ -116,6 +116,25 @@ func (p *process) usage() (u usage, err error) {
 	return u, nil
 }
 
+// ran is how long the process and its children have run up to now, in user mode and in the kernel.
+func (p *process) ran() (total time.Duration, err error) {
+	for _, pid := range family(p.cmd.Process.Pid) {
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+		for _, thread := range threads {
+			text, err := os.ReadFile(thread)
+			if err != nil {
+				return 0, err
+			}
+			nanoseconds, err := strconv.ParseInt(strings.Fields(string(text))[0], 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("%s: %w", thread, err)
+			}
+			total += time.Duration(nanoseconds)
+		}
+	}
+	return total, nil
+}
+
 // family is a process and its children: nginx has one that leads and others that work.
 func family(pid int) []int {
 	all := []int{pid}
