@@ -180,7 +180,7 @@ rootfs: # The files of the container image, as they lie in it; DESTDIR/usr/local
 	echo 'kong:x:1000:' >$(DESTDIR)/etc/group
 	ln -sf sidekong $(DESTDIR)/usr/local/bin/kong
 
-.PHONY: bench-peers bench-ladder bench-guard pgo
+.PHONY: bench-peers bench-ladder bench-vm bench-guard pgo
 
 bench-peers: ## Sidekong beside Caddy, Traefik, nginx, HAProxy, otelhttp and the OpenTelemetry SDK (20 minutes).
 	$(step)
@@ -189,6 +189,10 @@ bench-peers: ## Sidekong beside Caddy, Traefik, nginx, HAProxy, otelhttp and the
 bench-ladder: ## What Sidekong's parts cost, in instructions per request (5 minutes).
 	$(step)
 	$(GO) run ./bench ladder
+
+bench-vm: ## The same of user and kernel, in a virtual machine (15 minutes; Debian's qemu-system-x86, and a Linux in /boot).
+	$(step)
+	$(GO) run ./bench vm ladder
 
 bench-guard: ## Fail where a request costs more than bench/limits.txt allows.
 	$(step)

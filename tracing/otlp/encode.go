@@ -150,13 +150,16 @@ func appendStatus(buf []byte, r *tracing.Record) []byte {
 
 // appendAttr appends a KeyValue message; one without a value is left out.
 func appendAttr(buf []byte, tag byte, attr *tracing.Attr) []byte {
-	key, v := validText(attr.Key), &attr.Value
+	key, v := attr.Key, &attr.Value
+	if !plainASCII(key) {
+		key = validText(key)
+	}
 	text, size := "", 0 // size is the AnyValue message's
 	switch v.Kind {
 	case tracing.ValueNone:
 		return buf
 	case tracing.ValueString:
-		if text = v.Text; !v.UTF8() {
+		if text = v.Text; !v.UTF8() && !plainASCII(text) {
 			text = validText(text)
 		}
 		size = 1 + varintSize(uint64(len(text))) + len(text)

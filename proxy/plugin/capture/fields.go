@@ -8,7 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// maxHeaders bounds the text that a request's or an answer's headers become, in bytes.
+// maxHeaders bounds the text that a request's or an answer's headers become, in bytes: at most one header, and what is kept of
+// others, makes it longer.
 const maxHeaders = 64 << 10
 
 // headerName is what is known of a header by its name.
@@ -131,7 +132,7 @@ func (m *masking) keep(known *headerName, values []string) {
 	trial := *m
 	trial.marks = new(marks)
 	text := trial.entry(nil, known, values)
-	if len(trial.marks.places) == 0 {
+	if len(trial.marks.places) == 0 && len(text) <= maxHeaders/maxSorted { // so that all that are kept are no longer than that
 		known.kept.Store(&keptValue{strings.Clone(values[0]), string(text)})
 	}
 }

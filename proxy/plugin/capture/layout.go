@@ -57,16 +57,16 @@ func (m *masking) arranged(out []byte, names []*headerName, header http.Header, 
 	for i, known := range names {
 		values := host
 		if !known.host || len(host) == 0 {
-			if values = header[known.name]; len(values) == 0 {
-				return out[:from], false
-			}
+			values = header[known.name]
 		}
-		if kept := known.kept.Load(); kept != nil && len(values) == 1 && values[0] == kept.value {
+		if kept := known.kept.Load(); len(values) == 1 && kept != nil && values[0] == kept.value {
 			out = append(out, kept.text...)
-		} else {
-			out = m.header(out, known, values)
+			continue
 		}
-		if len(out)-from > maxHeaders {
+		if len(values) == 0 {
+			return out[:from], false
+		}
+		if out = m.header(out, known, values); len(out)-from > maxHeaders {
 			return asObject(out, from, i+1 < len(names)), true
 		}
 	}
