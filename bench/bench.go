@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const interrupt = syscall.SIGINT
@@ -233,7 +234,7 @@ func measurePeers(ctx context.Context, p plan, out io.Writer) error {
 		}
 	}
 	b.countAll(ctx, rows, programs)
-	writePeers(ctx, out, b, rows)
+	writePeers(out, b, rows)
 	return ctx.Err()
 }
 
@@ -263,7 +264,7 @@ func measureLadder(ctx context.Context, p plan, out io.Writer) error {
 	rows := p.chosen(steps()...)
 	programs := b.programs(ctx, rows)
 	b.countAll(ctx, rows, programs)
-	writeLadder(ctx, out, b, rows)
+	writeLadder(out, b, rows)
 	return errors.Join(ctx.Err(), failures(rows))
 }
 
@@ -278,7 +279,7 @@ func failures(rows []*row) error {
 }
 
 // machine says what it was measured on.
-func machine(ctx context.Context) string {
+func machine() string {
 	text, _ := os.ReadFile("/proc/cpuinfo")
 	model := "unknown processor"
 	for line := range strings.Lines(string(text)) {
@@ -287,6 +288,8 @@ func machine(ctx context.Context) string {
 			break
 		}
 	}
-	kernel, _ := exec.CommandContext(ctx, "uname", "-sr").Output()
-	return fmt.Sprintf("%d × %s, %s", strings.Count(string(text), "processor\t"), model, strings.TrimSpace(string(kernel)))
+	var kernel unix.Utsname
+	_ = unix.Uname(&kernel)
+	return fmt.Sprintf("%d × %s, %s %s", strings.Count(string(text), "processor\t"), model,
+		unix.ByteSliceToString(kernel.Sysname[:]), unix.ByteSliceToString(kernel.Release[:]))
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -9,9 +8,9 @@ import (
 )
 
 // writePeers prints the table of all peers, and what was left out.
-func writePeers(ctx context.Context, w io.Writer, b *bench, rows []*row) {
+func writePeers(w io.Writer, b *bench, rows []*row) {
 	p := b.plan
-	fmt.Fprintf(w, "%s; %s. Instructions: %s.\n", time.Now().Format("2 January 2006"), machine(ctx), b.counter)
+	fmt.Fprintf(w, "%s; %s. Instructions: %s.\n", time.Now().Format("2 January 2006"), machine(), b.counter)
 	fmt.Fprintf(w, "%d rounds of %v each, best of the rounds, answers of %d bytes; the fixed rate is %d requests/s. × is the ratio to bare.\n\n",
 		p.rounds, p.duration, bodySize, p.rate)
 	fmt.Fprintln(w, "| peer | requests/s, c=64 | × | CPU µs/request | × | kinstr/request | × | p50, p99 ms, c=1 | p50, p99 ms, fixed rate | peak MiB | peak MiB, c=1000 | spans received / expected | OTLP bytes/request |")
@@ -32,8 +31,8 @@ func writePeers(ctx context.Context, w io.Writer, b *bench, rows []*row) {
 }
 
 // writeLadder prints the instructions of each step.
-func writeLadder(ctx context.Context, w io.Writer, b *bench, rows []*row) {
-	fmt.Fprintf(w, "%s; %s. Instructions: %s.\n\n", time.Now().Format("2 January 2006"), machine(ctx), b.counter)
+func writeLadder(w io.Writer, b *bench, rows []*row) {
+	fmt.Fprintf(w, "%s; %s. Instructions: %s.\n\n", time.Now().Format("2 January 2006"), machine(), b.counter)
 	fmt.Fprintln(w, "| step | kinstr/request | × bare |")
 	fmt.Fprintln(w, "|---|--:|--:|")
 	base := yardstick(rows)
