@@ -31,6 +31,41 @@ func TestText(t *testing.T) {
 	}
 }
 
+// TestRoom: what is written in a trace's room becomes a value where it stands, and is no other text's.
+func TestRoom(t *testing.T) {
+	tracer := tracing.NewTracer(tracing.All, 1)
+	for range 2 {
+		trace := tracer.Start(time.Now())
+		var values []tracing.Value
+		var want []string
+		for i := range 300 {
+			text := strings.Repeat(string(rune('a'+i%26)), i*31%5000)
+			room := trace.Room()
+			if len(room) != 0 {
+				t.Fatalf("text %d: room has %q", i, room)
+			}
+			if i%7 == 0 { // nothing comes of it
+				_ = append(room, "nothing"...)
+				continue
+			}
+			values, want = append(values, trace.Taken(append(room, text...))), append(want, text)
+			if i%3 == 0 {
+				values, want = append(values, trace.Text([]byte(text))), append(want, text)
+			}
+		}
+		for i, value := range values {
+			if value.Text != want[i] {
+				t.Fatalf("text %d has changed", i)
+			}
+		}
+		trace.Release()
+	}
+	var none *tracing.Trace
+	if got := none.Taken(append(none.Room(), 'a')); got.Text != "" {
+		t.Errorf("no trace: got %q", got.Text)
+	}
+}
+
 func BenchmarkText(b *testing.B) {
 	tracer := tracing.NewTracer(tracing.All, 1)
 	text := make([]byte, 1024)

@@ -108,7 +108,6 @@ type record struct {
 	declared          int64
 	request, response sink
 	masking           masking // of the part in hand
-	text              []byte  // where it is written
 	masked            marks
 }
 
@@ -135,8 +134,7 @@ func (c *capture) begin(ctx *plugin.Context) *record {
 
 // requestHeaders gives the headers as they may be recorded.
 func (c *capture) requestHeaders(ctx *plugin.Context, r *record, header http.Header) tracing.Value {
-	r.text = c.of("request.headers", r).headers(r.text[:0], header, r.host[:], &c.sent)
-	return ctx.Trace.UTF8Text(r.text)
+	return ctx.Trace.Taken(c.of("request.headers", r).headers(ctx.Trace.Room(), header, r.host[:], &c.sent))
 }
 
 // Access wraps the request's body.
@@ -251,9 +249,6 @@ func (c *capture) Log(ctx *plugin.Context) {
 	r.request.release()
 	r.response.release()
 	clear(r.masked.places)
-	if cap(r.text) > maxHeaders {
-		r.text = nil
-	}
 	r.requestCoding, r.responseCoding, r.tee, r.host[0] = "", "", nil, ""
 	r.header, r.sent = nil, tracing.Value{}
 	r.masking.redactor, r.masking.marks = nil, nil
@@ -333,16 +328,15 @@ func (c *capture) describe(ctx *plugin.Context, r *record) {
 		c.describeBody(to, keys, &r.request, r.requestCoding, c.of("request.body", r))
 	}
 	if c.ResponseHeaders && ctx.Response.Header != nil {
-		r.text = c.of("response.headers", r).headers(r.text[:0], ctx.Response.Header, nil, &c.answered)
-		to.set(keyResponseHeaders, ctx.Trace.UTF8Text(r.text))
+		text := c.of("response.headers", r).headers(ctx.Trace.Room(), ctx.Response.Header, nil, &c.answered)
+		to.set(keyResponseHeaders, ctx.Trace.Taken(text))
 	}
 	if c.ResponseBody {
 		keys := bodyKeys{keyResponseBody, keyResponseBody + sizeSuffix, keyResponseBody + digestSuffix}
 		c.describeBody(to, keys, &r.response, r.responseCoding, c.of("response.body", r))
 	}
 	if len(r.masked.places) > 0 {
-		r.text = r.masked.appendJSON(r.text[:0])
-		to.set(keyMasked, ctx.Trace.Text(r.text))
+		to.set(keyMasked, ctx.Trace.Taken(r.masked.appendJSON(ctx.Trace.Room())))
 	}
 }
 

@@ -24,14 +24,20 @@ type headerName struct {
 	kept atomic.Pointer[keptValue]
 }
 
-// keptValue is a value and what entry writes for the header that has it. It is read-only.
-type keptValue struct{ value, text string }
+// keptValue is a value and what entry writes for the header that has it.
+type keptValue struct {
+	value, text string
+	each        uint32      // of how many other values one takes its place
+	used        atomic.Bool // the value has come again
+}
 
 const (
 	// maxKept is the length up to which what became of a header is kept, in bytes.
 	maxKept = 256
 	// keepEach is of how many new things one is kept where there is one already: some never come twice.
 	keepEach = 16
+	// keepMost is the same where no value has come twice for long.
+	keepMost = 1 << 12
 )
 
 // seldom reports true one time in keepEach.
@@ -124,16 +130,26 @@ func (m *masking) entry(out []byte, known *headerName, values []string) []byte {
 	return append(out, ']')
 }
 
-// keep keeps what became of a header, now and then. A value with a secret is not kept: it is marked each time.
+// keep keeps what became of a header, now and then, and the more seldom the longer no value has come twice. A value with a
+// secret is not kept: it is marked each time.
 func (m *masking) keep(known *headerName, values []string) {
-	if len(values) != 1 || known.secret || len(values[0]) > maxKept || known.kept.Load() != nil && !seldom() {
+	if len(values) != 1 || known.secret || len(values[0]) > maxKept {
 		return
+	}
+	each := uint32(keepEach)
+	if kept := known.kept.Load(); kept != nil {
+		if rand.Uint32()%kept.each != 0 {
+			return
+		}
+		if !kept.used.Load() {
+			each = min(2*kept.each, keepMost)
+		}
 	}
 	trial := *m
 	trial.marks = new(marks)
 	text := trial.entry(nil, known, values)
 	if len(trial.marks.places) == 0 && len(text) <= maxHeaders/maxSorted { // so that all that are kept are no longer than that
-		known.kept.Store(&keptValue{strings.Clone(values[0]), string(text)})
+		known.kept.Store(&keptValue{value: strings.Clone(values[0]), text: string(text), each: each})
 	}
 }
 

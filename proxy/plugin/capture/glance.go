@@ -73,7 +73,7 @@ func (m *masking) glance(in []byte, as format) (kinds scan.Kinds, clean bool) {
 				return 0, false
 			}
 			if from > 0 { // what has been seen may go on behind an escape
-				v.field, v.number, from = &m.names.start, 0, -pageSize
+				v.field, v.numbers, from = &m.names.start, 0, -pageSize
 				continue
 			}
 		}
@@ -95,9 +95,9 @@ type view struct {
 	in      []byte
 	field   *fieldName // the last one that is known
 	json    bool
-	escaped bool // it is JSON with escapes
-	url     bool // there may be one
-	number  int  // how many digits and separators there are in a row at the end
+	escaped bool   // it is JSON with escapes
+	url     bool   // there may be one
+	numbers uint64 // where digits and separators are in the last block
 }
 
 // plainEscapes reports whether JSON is free of markup, and its escapes stand for bytes that matter nowhere and are part of no
@@ -175,21 +175,25 @@ func (v *view) credentialIn(at int, blocks []scan.Block) bool {
 // cardIn reports whether there is a card number in blocks, of which the first is about in[at]. It may say yes where there is
 // none.
 func (m *masking) cardIn(v *view, at int, blocks []scan.Block) bool {
-	number := v.number
+	last := v.numbers
 	for i := range blocks {
-		numbers := blocks[i].Numbers
+		numbers, before := blocks[i].Numbers, last
+		last = numbers
 		two := numbers & (numbers << 1)
 		four := two & (two << 2)
-		ends := four & (four << 4) & (four << 8) & (numbers << (minCard - 1)) // where minCard in a row end
-		if more := bits.TrailingZeros64(^numbers); number+more >= minCard {
-			ends |= (1<<more - 1) &^ (1<<max(0, minCard-1-number) - 1)
+		eight := four & (four << 4)
+		if eight == 0 && numbers&(before>>63) == 0 {
+			continue
 		}
-		number = bits.LeadingZeros64(^numbers)
+		ends := eight & (four << 8) & (numbers << (minCard - 1)) // where minCard in a row end
+		if left, more := bits.LeadingZeros64(^before), bits.TrailingZeros64(^numbers); left+more >= minCard {
+			ends |= (1<<more - 1) &^ (1<<max(0, minCard-1-left) - 1)
+		}
 		if ends != 0 && (v.escaped || m.cardAt(v.in, at+i*scan.Size, ends)) {
 			return true
 		}
 	}
-	v.number = number
+	v.numbers = last
 	return false
 }
 

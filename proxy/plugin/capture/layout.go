@@ -60,7 +60,9 @@ func (m *masking) arranged(out []byte, names []*headerName, header http.Header, 
 			values = header[known.name]
 		}
 		if kept := known.kept.Load(); len(values) == 1 && kept != nil && values[0] == kept.value {
-			out = append(out, kept.text...)
+			if out = append(out, kept.text...); !kept.used.Load() {
+				kept.used.Store(true)
+			}
 			continue
 		}
 		if len(values) == 0 {
