@@ -95,7 +95,8 @@ func TestAlgorithms(t *testing.T) {
 		} {
 			e := start(t, setup{config: pool("  algorithm: consistent-hashing\n  hash_on: "+on+"\n", at...)})
 			used := map[string]bool{}
-			for i := range 24 {
+			const most = 300 // where keys go depends on the targets' ports; that so many leave one out does not happen
+			for i := 0; i < 24 || len(used) < 4 && i < most; i++ {
 				target, header := request(fmt.Sprint("key", i))
 				if header == "" {
 					header = "X-Other: " + target
@@ -109,7 +110,7 @@ func TestAlgorithms(t *testing.T) {
 				}
 			}
 			if len(used) != 4 {
-				t.Errorf("hash_on %s: 24 keys go to %d targets", on, len(used))
+				t.Errorf("hash_on %s: %d keys go to %d targets", on, most, len(used))
 			}
 		}
 	})
