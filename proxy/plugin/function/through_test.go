@@ -332,6 +332,11 @@ func TestVectorsThroughGateway(t *testing.T) {
 					diff = throughGateway(t, &v)
 				}
 			}
+			for range 5 {
+				if diff == "" && here[v.ID] { // pieces can happen to be Kong's
+					diff = throughGateway(t, &v)
+				}
+			}
 			switch {
 			case diff == "":
 				passed.Add(1)
