@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -62,6 +63,8 @@ func emulate(ctx context.Context, p plan, args []string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("make a virtual machine: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, time.Hour)
+	defer cancel()
 	cmd := exec.CommandContext(ctx, qemu, "-accel", "tcg", "-icount", "shift=0,sleep=off", "-cpu", "max,-erms,-fsrm", "-smp", "1", "-m", "3072",
 		"-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", p.kernel, "-initrd", initrd,
 		// A processor of today needs none of the mitigations.

@@ -100,8 +100,8 @@ func keyNames(plugins []*entity.Plugin) (names []string) {
 type record struct {
 	off               bool // the request is not recorded
 	host              [1]string
-	header            http.Header   // of the request, to be described at its end
-	sent              tracing.Value // what is recorded of it, where that is known already
+	header            http.Header   // of the request, where it is to be described at its end
+	target, sent      tracing.Value // what is recorded of the request's head
 	requestCoding     string
 	responseCoding    string
 	tee               *tee // nil: the request's body is not noted
@@ -121,20 +121,23 @@ func (c *capture) begin(ctx *plugin.Context) *record {
 	if r.off = !ctx.Root.Recording() || c.SampleRate < 1 && rand.Float64() >= c.SampleRate; r.off {
 		return r
 	}
-	if c.RequestHeaders {
-		r.host[0] = ctx.Request.Host
-		if c.always() {
-			r.sent = c.requestHeaders(ctx, r, ctx.Request.Header)
-		} else {
-			r.header = maps.Clone(ctx.Request.Header)
-		}
+	r.host[0] = ctx.Request.Host
+	if c.always() {
+		c.readHead(ctx, r, ctx.Request.Header)
+	} else if c.RequestHeaders {
+		r.header = maps.Clone(ctx.Request.Header)
 	}
 	return r
 }
 
-// requestHeaders gives the headers as they may be recorded.
-func (c *capture) requestHeaders(ctx *plugin.Context, r *record, header http.Header) tracing.Value {
-	return ctx.Trace.Taken(c.of("request.headers", r).headers(ctx.Trace.Room(), header, r.host[:], &c.sent))
+// readHead makes of the request's head what is recorded of it.
+func (c *capture) readHead(ctx *plugin.Context, r *record, header http.Header) {
+	if c.Target {
+		r.target = tracing.StringValue(c.targets.mask(c.of("request.target", r), ctx.ForwardedURI))
+	}
+	if c.RequestHeaders {
+		r.sent = ctx.Trace.Taken(c.of("request.headers", r).headers(ctx.Trace.Room(), header, r.host[:], &c.sent))
+	}
 }
 
 // Access wraps the request's body.
@@ -250,7 +253,7 @@ func (c *capture) Log(ctx *plugin.Context) {
 	r.response.release()
 	clear(r.masked.places)
 	r.requestCoding, r.responseCoding, r.tee, r.host[0] = "", "", nil, ""
-	r.header, r.sent = nil, tracing.Value{}
+	r.header, r.target, r.sent = nil, tracing.Value{}, tracing.Value{}
 	r.masking.redactor, r.masking.marks = nil, nil
 	r.masked.places, r.masked.more = r.masked.places[:0], false
 	c.records.Put(r)
@@ -314,13 +317,13 @@ func (c *capture) describe(ctx *plugin.Context, r *record) {
 	if c.PeerAddress {
 		to.set(keyPeer, tracing.StringValue(ctx.PeerText))
 	}
+	if !c.always() {
+		c.readHead(ctx, r, r.header)
+	}
 	if c.Target {
-		to.set(keyTarget, tracing.StringValue(c.targets.mask(c.of("request.target", r), ctx.ForwardedURI)))
+		to.set(keyTarget, r.target)
 	}
 	if c.RequestHeaders {
-		if r.header != nil {
-			r.sent = c.requestHeaders(ctx, r, r.header)
-		}
 		to.set(keyRequestHeaders, r.sent)
 	}
 	if r.tee != nil {

@@ -189,7 +189,7 @@ func TestAttributes(t *testing.T) {
 		"http.target":        "/api/x?a=1&token=REDACTED",
 		"http.request.body":  `{"a":1,"password":"REDACTED"}`,
 		"http.response.body": `{"token":"REDACTED","ok":true}`,
-		"sidekong.capture.masked": `["request.headers.authorization","request.headers.x-custom-key","request.target.token",` +
+		"sidekong.capture.masked": `["request.target.token","request.headers.authorization","request.headers.x-custom-key",` +
 			`"request.body.password","response.body.token"]`,
 		"http.request.body.size": int64(27), "http.response.body.size": int64(28),
 		"http.request.body.sha256":  "",

@@ -10,6 +10,9 @@ import (
 
 // shows reports whether a body is text in UTF-8 with nothing to mask. It may say no to one that is.
 func (m *masking) shows(body []byte, as format) bool {
+	if m.off {
+		return isText(body, false)
+	}
 	kinds, clean := m.glance(body, as)
 	return clean && kinds&scan.NUL == 0 && (kinds&scan.Beyond == 0 || utf8.Valid(body))
 }
@@ -177,16 +180,16 @@ func (v *view) credentialIn(at int, blocks []scan.Block) bool {
 func (m *masking) cardIn(v *view, at int, blocks []scan.Block) bool {
 	last := v.numbers
 	for i := range blocks {
-		numbers, before := blocks[i].Numbers, last
+		numbers, earlier := blocks[i].Numbers, last
 		last = numbers
 		two := numbers & (numbers << 1)
 		four := two & (two << 2)
 		eight := four & (four << 4)
-		if eight == 0 && numbers&(before>>63) == 0 {
+		if eight == 0 && numbers&(earlier>>63) == 0 {
 			continue
 		}
 		ends := eight & (four << 8) & (numbers << (minCard - 1)) // where minCard in a row end
-		if left, more := bits.LeadingZeros64(^before), bits.TrailingZeros64(^numbers); left+more >= minCard {
+		if left, more := bits.LeadingZeros64(^earlier), bits.TrailingZeros64(^numbers); left+more >= minCard {
 			ends |= (1<<more - 1) &^ (1<<max(0, minCard-1-left) - 1)
 		}
 		if ends != 0 && (v.escaped || m.cardAt(v.in, at+i*scan.Size, ends)) {
